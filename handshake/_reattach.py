@@ -1,6 +1,5 @@
 """The record by which a host finds a plugin that already runs. Reads and writes its JSON; never connects."""
 
-import json
 from dataclasses import dataclass
 from typing import cast
 
@@ -28,6 +27,8 @@ class Reattach:
 
     def to_json(self) -> str:
         """Return the record in the form that Terraform reads in ``TF_REATTACH_PROVIDERS`` for each provider."""
+        import json  # only here and below: a plugin's start does without
+
         record = {
             "Protocol": self.protocol,
             "ProtocolVersion": self.version,
@@ -44,6 +45,8 @@ class Reattach:
         Raises:
             Misuse: the text is no such record, naming what is wrong.
         """
+        import json
+
         try:
             found: object = json.loads(text)
         except ValueError as error:
