@@ -1,6 +1,7 @@
 """Where a plugin listens: chooses the address as the host asked and binds grpcio to it. Never starts the server."""
 
 import os
+import socket
 import sys
 from collections.abc import Mapping
 from contextlib import ExitStack
@@ -80,13 +81,27 @@ def _bind_unix(server: _Bindable, address: Unix) -> None:
 
 
 def _bind_tcp(server: _Bindable, low: int, high: int) -> Tcp:
-    # grpcio binds the very port that it reports: finding a free one first would leave a gap for others to take it.
     for port in range(low, high + 1):
+        if port and _is_taken(port):
+            continue
+        # Only this bind counts: grpcio listens on the very port that it reports, and one lost since the look is passed.
         try:
             return Tcp(_LOOPBACK, server.add_insecure_port(f"{_LOOPBACK}:{port}"))
         except RuntimeError:
-            continue  # taken; the error below says so if all are
+            continue
     raise HostFault(f"no free port from PLUGIN_MIN_PORT {low} to PLUGIN_MAX_PORT {high} on {_LOOPBACK}")
+
+
+def _is_taken(port: int) -> bool:
+    """Look before grpcio tries, for it complains on stderr about every port that it cannot have."""
+    with socket.socket() as probe:
+        if os.name == "posix":  # as grpcio's own: a port whose last connections are just closing is free
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((_LOOPBACK, port))
+        except OSError:
+            return True
+    return False
 
 
 def _remove(path: str) -> None:

@@ -61,7 +61,7 @@ class PrivateDirectory:
 
     def __init__(self, environment: Mapping[str, str], group: str | None = None) -> None:
         parent = environment.get("TMPDIR") or _SHORT
-        if len(os.fsencode(parent)) + self._ROOM > PATH_MAX:
+        if len(os.fsencode(parent)) + self._ROOM > PATH_MAX and os.path.isdir(parent):
             parent = _SHORT
         self.path = os.path.join(parent, f"goplugin-{os.urandom(_NAME_BYTES).hex()}")
         try:

@@ -5,7 +5,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
 _R = TypeVar("_R")
@@ -24,7 +24,7 @@ class Workers(ThreadPoolExecutor):
             raise ValueError(f"count must be at least 1, got {count}")
         self._count, self._prefix = count, name
         self._numbers = itertools.count()
-        self._jobs: deque[Callable[[], None]] = deque()
+        self._jobs: deque[tuple[Future[Any], Callable[[], None]]] = deque()
         self._wake = threading.Condition()
         self._closed = False
         self._idle = 0
@@ -51,7 +51,7 @@ class Workers(ThreadPoolExecutor):
         with self._wake:
             if self._closed:
                 raise RuntimeError("cannot submit to workers that were shut down")
-            self._jobs.append(job)
+            self._jobs.append((future, job))
             if self._idle >= len(self._jobs):
                 self._wake.notify()
             elif len(self._alive) < self._count:
@@ -68,6 +68,8 @@ class Workers(ThreadPoolExecutor):
         with self._wake:
             self._closed = True
             if cancel_futures:
+                for future, _ in self._jobs:
+                    future.cancel()
                 self._jobs.clear()
             self._wake.notify_all()
             threads = list(self._alive)
@@ -86,5 +88,5 @@ class Workers(ThreadPoolExecutor):
                 if not self._jobs:
                     self._alive.discard(threading.current_thread())
                     return
-                job = self._jobs.popleft()
+                _, job = self._jobs.popleft()
             job()

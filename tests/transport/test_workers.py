@@ -1,0 +1,97 @@
+"""Worker threads: few, named, daemonic."""
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import CancelledError, wait
+
+import pytest
+
+from goplugin.transport import Workers
+
+
+def test_results_and_errors_come_back_through_futures() -> None:
+    workers = Workers(2, "t")
+    assert workers.submit(max, 1, 3, key=abs).result(5) == 3
+    with pytest.raises(ZeroDivisionError):
+        workers.submit(lambda: 1 // 0).result(5)
+    workers.shutdown()
+
+
+def test_no_more_threads_than_asked_for_and_none_before_they_are_needed() -> None:
+    before = threading.active_count()
+    workers = Workers(3, "few")
+    assert threading.active_count() == before
+    together = threading.Barrier(3)
+
+    def name() -> str:
+        together.wait(10)
+        return threading.current_thread().name
+
+    names = [workers.submit(name) for _ in range(9)]
+    assert {name.result(10) for name in names} == {"few-0", "few-1", "few-2"}
+    assert threading.active_count() == before + 3
+    workers.shutdown()
+    assert threading.active_count() == before
+
+
+def test_an_idle_thread_is_used_before_a_new_one_is_made() -> None:
+    workers = Workers(5, "idle")
+    for _ in range(50):
+        assert workers.submit(int).result(5) == 0
+    # A worker that has just set a result may not be back at the queue yet, so a second one can appear.
+    assert sum(thread.name.startswith("idle-") for thread in threading.enumerate()) <= 2
+    workers.shutdown()
+
+
+def test_after_shutdown_what_was_queued_runs_unless_cancelled_and_nothing_is_taken() -> None:
+    gate = threading.Event()
+    workers = Workers(1, "end")
+    running, queued = workers.submit(gate.wait, 10), workers.submit(int)
+    workers.shutdown(wait=False)
+    with pytest.raises(RuntimeError, match="shut down"):
+        workers.submit(int)
+    gate.set()
+    assert running.result(5)
+    assert queued.result(5) == 0
+
+
+def test_cancelled_calls_tell_who_waits_for_them() -> None:
+    begun, gate = threading.Event(), threading.Event()
+    workers = Workers(1, "cancel")
+
+    def run() -> bool:
+        begun.set()
+        return gate.wait(10)
+
+    running = workers.submit(run)
+    queued = workers.submit(int)
+    assert begun.wait(5)
+    workers.shutdown(wait=False, cancel_futures=True)
+    gate.set()
+    with pytest.raises(CancelledError):
+        queued.result(5)
+    assert running.result(5)
+
+
+def test_many_submitters_lose_nothing() -> None:
+    workers = Workers(4, "many")
+    results = [workers.submit(int, n) for n in range(2000)]
+    assert not wait(results, timeout=20).not_done
+    assert sorted(f.result() for f in results) == list(range(2000))
+    workers.shutdown()
+
+
+def test_there_must_be_at_least_one() -> None:
+    with pytest.raises(ValueError, match="at least 1"):
+        Workers(0, "none")
+
+
+def test_a_call_that_never_returns_does_not_keep_the_process() -> None:
+    program = (
+        "import threading\nfrom goplugin.transport import Workers\n"
+        "workers, begun = Workers(1, 'hung'), threading.Event()\n"
+        "workers.submit(lambda: (begun.set(), threading.Event().wait()))\nbegun.wait(10)\nprint('end')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30)
+    assert (done.stdout, done.returncode) == ("end\n", 0)
