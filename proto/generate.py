@@ -10,6 +10,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOM = Path(__file__).resolve().parent
@@ -27,9 +28,9 @@ def generated(definitions: Path) -> dict[str, str]:
         subprocess.run([*protoc, f"--python_out={out}", f"--pyi_out={out}", *sources], check=True)
         files: dict[str, str] = {}
         for source in sources:
-            text = (Path(out) / source).with_suffix("")
-            files[_module(source) + ".py"] = _code(Path(f"{text}_pb2.py").read_text())
-            files[_module(source) + ".pyi"] = _types(Path(f"{text}_pb2.pyi").read_text())
+            written = Path(out) / source.removesuffix(".proto")
+            files[_module(source) + ".py"] = code(Path(f"{written}_pb2.py").read_text())
+            files[_module(source) + ".pyi"] = types(Path(f"{written}_pb2.pyi").read_text())
     return files
 
 
@@ -37,7 +38,8 @@ def _module(source: str) -> str:
     return source.removesuffix(".proto").replace("/", "_") + "_pb2"
 
 
-def _code(text: str) -> str:
+def code(text: str) -> str:
+    """Return protoc's module as one of this room's; raises `ValueError` when it does not look as expected."""
     text = _once(
         r"^from google\.protobuf import descriptor_pool as _descriptor_pool$",
         "from .._pool import POOL as _POOL, adopt as _adopt, publish as _publish",
@@ -57,7 +59,8 @@ def _code(text: str) -> str:
     return _neighbours(text)
 
 
-def _types(text: str) -> str:
+def types(text: str) -> str:
+    """Return protoc's stub file as strict type checkers take it; raises `ValueError` like `code`."""
     # protoc writes `bytes: bytes` for a field of that name, which names itself instead of the type.
     if re.search(r"^ +bytes: bytes$", text, flags=re.M):
         text = _once(r"^( +bytes: )bytes$", r"\1_builtins.bytes", text)
@@ -88,11 +91,11 @@ def _once(pattern: str, replacement: str, text: str) -> str:
     return text
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Replace the generated files in the room, or in the folder that `--into` names."""
-    arguments = argparse.ArgumentParser(description="Generate the protobuf modules of goplugin.proto.")
-    arguments.add_argument("--into", type=Path, default=ROOM / "_generated", metavar="FOLDER")
-    into: Path = arguments.parse_args().into
+    parser = argparse.ArgumentParser(description="Generate the protobuf modules of goplugin.proto.")
+    parser.add_argument("--into", type=Path, default=ROOM / "_generated", metavar="FOLDER")
+    into: Path = parser.parse_args(argv).into
     files = generated(ROOM / "definitions")
     for old in into.glob("*_pb2.py*"):
         old.unlink()

@@ -29,8 +29,7 @@ Res = TypeVar("Res", bound=Message, covariant=True)
 class Method(Generic[Req, Res]):
     """One method of a service, with the classes of its messages.
 
-    `dataclasses.replace` with other classes gives the same method under another schema that is the same on the
-    wire.
+    Two records may share a path and differ in their classes: one method under two schemas that agree on the wire.
     """
 
     path: str

@@ -58,10 +58,8 @@ def test_a_table_holds_every_method_as_it_is_defined(part: ModuleType, folder: s
 
 @pytest.mark.parametrize(("part", "folder"), PARTS)
 def test_every_public_method_is_in_a_table(part: ModuleType, folder: str) -> None:
-    tabled = {method.path for service in services(part) for method in service.methods}
-    methods = {name: value for name, value in public(part).items() if isinstance(value, Method)}
-    assert {method.path for method in methods.values()} == tabled
-    assert len(methods) == len(tabled)
+    named = [value.path for value in public(part).values() if isinstance(value, Method)]
+    assert sorted(named) == sorted(method.path for service in services(part) for method in service.methods)
 
 
 @pytest.mark.parametrize(("part", "folder"), PARTS)

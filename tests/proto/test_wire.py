@@ -7,7 +7,6 @@ import struct
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from google.protobuf.descriptor import Descriptor
 from google.protobuf.message import Message
 
 from goplugin.proto import plugin as go
@@ -184,16 +183,17 @@ def test_every_field_of_every_message_has_golden_bytes() -> None:
     for message, _ in GOLDEN:
         fields = shown.setdefault(message.DESCRIPTOR.full_name, set())
         fields.update(field.name for field, _ in message.ListFields())
-    for message in public_messages():
+    for kind in public_messages():
+        descriptor = kind.DESCRIPTOR
         # Nested ones too, but for those that stand for the entries of a map.
-        nested = [inner for inner in message.nested_types if not inner.GetOptions().map_entry]
-        for part in (message, *nested):
+        nested = [inner for inner in descriptor.nested_types if not inner.GetOptions().map_entry]
+        for part in (descriptor, *nested):
             assert shown.get(part.full_name) == set(part.fields_by_name), part.full_name
 
 
-def public_messages() -> list[Descriptor]:
-    values = [getattr(part, name) for part in (go, rp, rf) for name in part.__all__]
-    return [value.DESCRIPTOR for value in values if isinstance(value, type) and issubclass(value, Message)]
+def public_messages() -> list[type[Message]]:
+    values: list[object] = [getattr(part, name) for part in (go, rp, rf) for name in part.__all__]
+    return [value for value in values if isinstance(value, type) and issubclass(value, Message)]
 
 
 def test_max_in_flight_is_an_int32() -> None:
