@@ -21,10 +21,12 @@ def test_the_room_itself_loads_neither_protobuf_nor_grpc() -> None:
     assert not [name for name in loaded if name.startswith(("google", "grpc", "goplugin.proto."))]
 
 
-@pytest.mark.parametrize("part", ["plugin", "redpanda", "reflection"])
-def test_no_part_loads_grpc_or_the_messages_of_another(part: str) -> None:
+@pytest.mark.parametrize(
+    ("part", "package"), [("plugin", "plugin"), ("redpanda", "redpanda"), ("reflection", "grpc_reflection")]
+)
+def test_no_part_loads_grpc_or_the_messages_of_another(part: str, package: str) -> None:
     loaded = loaded_by(f"goplugin.proto.{part}")
-    generated = [name for name in loaded if name.startswith("goplugin.proto._generated.")]
+    generated = [name.rpartition(".")[2] for name in loaded if name.startswith("goplugin.proto._generated.")]
     assert generated
-    assert [name for name in generated if part not in name] == []
+    assert [name for name in generated if not name.startswith(package + "_")] == []
     assert not [name for name in loaded if name.split(".")[0].startswith("grpc")]

@@ -199,3 +199,16 @@ def public_messages() -> list[type[Message]]:
 def test_max_in_flight_is_an_int32() -> None:
     with pytest.raises(ValueError, match="out of range"):
         rp.BatchOutputInitResponse(max_in_flight=2**31)
+
+
+def test_redpandas_methods_have_these_paths() -> None:
+    services = {
+        "Input": ["Init", "Connect", "ReadBatch", "Ack", "Close"],
+        "Processor": ["Init", "ProcessBatch", "Close"],
+        "Output": ["Init", "Connect", "Send", "Close"],
+    }
+    tables = (rp.BATCH_INPUT, rp.BATCH_PROCESSOR, rp.BATCH_OUTPUT)
+    assert [method.path for table in tables for method in table.methods] == [
+        f"/redpanda.runtime.v1alpha1.Batch{kind}Service/{name}" for kind, names in services.items() for name in names
+    ]
+    assert not any(m.client_streaming or m.server_streaming for table in tables for m in table.methods)
