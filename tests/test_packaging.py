@@ -1,5 +1,6 @@
 """The wheel holds every room, and lives beside the projects whose names the rooms share."""
 
+import re
 import subprocess
 import sys
 import venv
@@ -77,3 +78,13 @@ def test_it_works_beside_proto_plus_and_pluginlib_and_leaves_them_whole(wheel: P
     subprocess.run(command, check=True, timeout=60)
     after = "import proto, pluginlib; proto.Message, pluginlib.PluginLoader"
     subprocess.run([python, "-c", after], check=True, timeout=60, cwd=tmp_path)
+
+
+def test_the_least_protobuf_allowed_can_run_the_generated_code() -> None:
+    setup = (ROOT / "setup.cfg").read_text()
+    least = re.search(r"^    protobuf>=([\d.]+)$", setup, re.MULTILINE)
+    assert least
+    for generated in (ROOT / "proto" / "_generated").glob("*_pb2.py"):
+        needed = re.search(r"^# Protobuf Python Version: ([\d.]+)$", generated.read_text(), re.MULTILINE)
+        assert needed
+        assert [int(n) for n in least[1].split(".")] >= [int(n) for n in needed[1].split(".")]
