@@ -1,0 +1,109 @@
+"""Picks the next step of stopping a plugin. Never signals, calls or sleeps; the shells do.
+
+Ask (the Shutdown RPC), then SIGTERM to its group, then SIGKILL to its group: each step has its share of one budget, so
+the whole has an end whatever the plugin does.
+"""
+
+import enum
+import math
+from collections import deque
+from dataclasses import dataclass
+from typing import Literal
+
+from ..handshake import Misuse, PluginLost
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StopBudget:
+    """How long each step of a stop may take, in seconds. A step with no time is left out, but not the last.
+
+    Attributes:
+        shutdown: from the Shutdown RPC until the process has ended.
+        terminate: from SIGTERM until the process has ended.
+        kill: from SIGKILL until the kernel has ended it.
+
+    Raises:
+        Misuse: a share is negative or without end, or ``kill`` is zero.
+    """
+
+    shutdown: float = 2.0
+    terminate: float = 5.0
+    kill: float = 2.0
+
+    def __post_init__(self) -> None:
+        for name in ("shutdown", "terminate", "kill"):
+            seconds: float = getattr(self, name)
+            if not 0 <= seconds < math.inf:
+                raise Misuse(f"{name} of a stop budget must be seconds from 0 on, got {seconds!r}")
+        if self.kill == 0:
+            raise Misuse("kill of a stop budget must not be 0: the kernel needs a moment to end a process")
+
+    @property
+    def total(self) -> float:
+        """The longest that a stop takes, in seconds."""
+        return self.shutdown + self.terminate + self.kill
+
+
+How = Literal["shutdown", "terminated", "killed", "exited already"]
+
+
+class Rung(enum.Enum):
+    """A step, named for how the plugin then ended."""
+
+    SHUTDOWN = "shutdown"
+    TERMINATE = "terminated"
+    KILL = "killed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """How a plugin stopped.
+
+    Attributes:
+        how: the step after which it ended, or ``"exited already"`` when it had ended before.
+        exit_code: its exit code, or None when a signal ended it.
+        signal: the name of that signal, such as ``"SIGKILL"``, or None.
+        seconds: how long the stop took.
+    """
+
+    how: How
+    exit_code: int | None
+    signal: str | None
+    seconds: float
+
+    @classmethod
+    def after(cls, rung: Rung | None, status: int | None, seconds: float) -> "Stopped":
+        """Return the record for a process that ended with ``status``, as ``subprocess`` gives it, after ``rung``."""
+        fate = PluginLost("stopped", status=status)
+        how: How = rung.value if rung is not None else "exited already"
+        return cls(how=how, exit_code=fate.exit_code, signal=fate.signal, seconds=seconds)
+
+
+class Ladder:
+    """The steps still to take. ``deadline`` says until when the shell waits for the process to end."""
+
+    def __init__(self, budget: StopBudget, now: float, *, connected: bool) -> None:
+        shares = [
+            (Rung.SHUTDOWN, budget.shutdown if connected else 0.0),
+            (Rung.TERMINATE, budget.terminate),
+            (Rung.KILL, budget.kill),
+        ]
+        self._left = deque((rung, seconds) for rung, seconds in shares if seconds > 0)
+        self.rung: Rung | None = None
+        self.deadline = now
+
+    def due(self, now: float) -> Rung | None:
+        """Return the step to take now, or None to wait until ``deadline``."""
+        if now < self.deadline or not self._left:
+            return None
+        self.rung, seconds = self._left.popleft()
+        self.deadline = now + seconds
+        return self.rung
+
+    def refused(self, now: float) -> None:
+        """The plugin cannot do what this step asks of it, so the next one is due."""
+        self.deadline = min(self.deadline, now)
+
+    def spent(self, now: float) -> bool:
+        """Return whether every step was taken in vain."""
+        return not self._left and now >= self.deadline

@@ -1,0 +1,134 @@
+"""The connection to one plugin: the channel, and the two streams that a host keeps open on it. Starts no process.
+
+The broker's stream and StreamStdio are opened as soon as the plugin answers: a Go plugin's print blocks when nobody
+reads StreamStdio (grpc_stdio.go:193). Plugins that lack either are fine.
+"""
+
+import logging
+import threading
+from collections.abc import Callable, Iterator
+from queue import SimpleQueue
+from time import monotonic
+from typing import Any, TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
+
+from ..handshake import Address, HandshakeRefused, parse_address
+from ..proto import plugin
+from ..proto.rpc import Method
+from ..transport import CHANNEL_OPTIONS, Announcement, Broker, target
+from ._hclog import legible
+from ._supervisor import DRAIN
+
+HEALTH_NAME = "plugin"  # the name under which every plugin reports its health (grpc_server.go:23)
+CHECK = Method(path="/grpc.health.v1.Health/Check", request=HealthCheckRequest, response=HealthCheckResponse)
+ABSENT = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
+"""How a stream ends where the plugin has none, where it has ended, and where we closed the channel."""
+_PERHAPS_HEARD = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED})
+
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+
+
+class Link:
+    """A connection, with nothing running on it yet.
+
+    Attributes:
+        channel: grpc's own channel.
+        broker: what the plugin announces of its brokered connections.
+    """
+
+    def __init__(self, address: Address, name: str, logger: logging.Logger) -> None:
+        # Where TLS will come in: between the line's address and the channel.
+        self.channel = grpc.insecure_channel(target(address), CHANNEL_OPTIONS)
+        self.broker = Broker()
+        self._name, self._logger = name, logger
+        self._to_plugin: SimpleQueue[plugin.ConnInfo | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+
+    def probe(self, seconds: float, settled: Callable[[], object]) -> Any:
+        """Ask for the plugin's health, as the first call on the connection; ``settled`` is called when it ended."""
+        call: Any = self.unary(CHECK).future(
+            HealthCheckRequest(service=HEALTH_NAME), timeout=max(0.0, seconds), wait_for_ready=True
+        )
+        call.add_done_callback(lambda _: settled())
+        return call
+
+    def unary(self, method: Method[Req, Res]) -> "grpc.UnaryUnaryMultiCallable[Req, Res]":
+        """Return a callable for a unary method."""
+        return self.channel.unary_unary(method.path, method.request_bytes, method.response_from)
+
+    def open(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
+        """Open the two streams; what comes on StreamStdio goes to ``stdout`` and ``stderr``."""
+        self._run("broker", self._read_broker)
+        self._run("stdio", self._read_stdio, stdout, stderr)
+
+    def shut_down(self, seconds: float) -> bool:
+        """Ask the plugin to end; return False where it cannot be asked.
+
+        A lost connection is no failure: a Go plugin stops its server inside the handler (grpc_controller.go:23).
+        """
+        try:
+            self.unary(plugin.SHUTDOWN)(plugin.Empty(), timeout=max(0.0, seconds))
+        except grpc.RpcError as error:
+            return error.code() in _PERHAPS_HEARD
+        except ValueError:  # grpc's answer where the caller has closed the channel
+            return False
+        return True
+
+    def close(self) -> None:
+        """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
+        limit = monotonic() + DRAIN
+        for thread in self._threads:
+            self._join(thread, limit)
+        self._to_plugin.put(None)
+        self.channel.close()
+        limit = monotonic() + DRAIN
+        for thread in self._threads:
+            self._join(thread, limit)
+
+    def _join(self, thread: threading.Thread, limit: float) -> None:
+        if thread is not threading.current_thread():
+            thread.join(max(0.0, limit - monotonic()))
+
+    def _run(self, what: str, work: Callable[..., None], *arguments: Any) -> None:
+        def guarded() -> None:
+            try:
+                work(*arguments)
+            except grpc.RpcError as error:
+                level = logging.DEBUG if error.code() in ABSENT else logging.WARNING
+                self._logger.log(level, "the %s stream ended: %s", what, error.code().name)
+            except ValueError:
+                self._logger.debug("the channel was closed before the %s stream was open", what)
+
+        thread = threading.Thread(target=guarded, name=f"goplugin-{what}-{self._name}", daemon=True)
+        self._threads.append(thread)
+        thread.start()
+
+    def _read_broker(self) -> None:
+        method = plugin.START_STREAM
+        opened = self.channel.stream_stream(method.path, method.request_bytes, method.response_from)
+        for info in opened(self._announcements()):
+            if info.HasField("knock"):
+                continue  # only for multiplexing, which was not asked for
+            try:
+                address = parse_address(info.network, info.address)
+            except HandshakeRefused as error:
+                self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
+                continue
+            self.broker.announced(Announcement(id=info.service_id, address=address))
+
+    def _announcements(self) -> Iterator[plugin.ConnInfo]:
+        while (info := self._to_plugin.get()) is not None:
+            yield info
+
+    def _read_stdio(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
+        method = plugin.STREAM_STDIO
+        opened = self.channel.unary_stream(method.path, method.request_bytes, method.response_from)
+        sinks = {plugin.StdioData.STDOUT: stdout, plugin.StdioData.STDERR: stderr}
+        for piece in opened(plugin.GoogleEmpty()):
+            sink = sinks.get(piece.channel)
+            if sink is not None:
+                sink(piece.data)

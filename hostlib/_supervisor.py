@@ -1,0 +1,105 @@
+"""Reads the pipes of one plugin and sees its end, from a thread of its own. Decides nothing.
+
+Up to the handshake line the thread that starts the plugin reads; from then on the supervisor's own does, for ever, so
+that neither a flood nor a line without an end can ever block the plugin.
+"""
+
+import os
+import selectors
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from time import monotonic
+
+from ..handshake import Line
+from ._child import READ_SIZE, Child
+from ._launch import SETTLE, Launch
+from ._output import Output
+
+DRAIN = SETTLE
+"""Seconds for which the pipes are read after the process has ended: a grandchild may hold them open for ever."""
+
+
+class Supervisor:
+    """The reader of one plugin.
+
+    Attributes:
+        drained: set once the plugin has ended and what it wrote has been read.
+    """
+
+    def __init__(self, child: Child, output: Output, name: str) -> None:
+        self._child, self._output = child, output
+        self._selector = selectors.DefaultSelector()
+        for descriptor in (child.stdout, child.stderr, child.exit):
+            self._selector.register(descriptor, selectors.EVENT_READ)
+        self._thread = threading.Thread(target=self._run, name=f"goplugin-supervisor-{name}", daemon=True)
+        self._on_exit: Callable[[], object] = lambda: None
+        self.drained = threading.Event()
+
+    def line(self, launch: Launch) -> Line:
+        """Read until the outcome is clear; return the line or raise what ``launch`` raises."""
+        while (line := launch.outcome(monotonic())) is None:
+            if launch.condemned and not self._child.killed:
+                self._child.send(signal.SIGKILL)
+            for descriptor, data in self._events(launch.deadline - monotonic()):
+                if descriptor == self._child.stdout:
+                    launch.stdout(data)
+                elif descriptor == self._child.stderr:
+                    self._hear(data)
+                    if not data:
+                        launch.stderr_ended()
+                elif (status := self._child.status()) is not None:
+                    launch.exited(status)
+        self._output.stdout(launch.rest)
+        return line
+
+    def start(self, on_exit: Callable[[], object]) -> None:
+        """Go on reading in the background; call ``on_exit`` when the process has ended."""
+        self._on_exit = on_exit
+        self._thread.start()
+
+    def close(self) -> None:
+        """Let go of the pipes, once the process has ended. Waits a moment for what it wrote last."""
+        if not self._thread.ident:
+            self._finish()
+        elif self._thread is not threading.current_thread():
+            # A log handler or a sink of the caller's may be blocking it. Then it tidies up when that returns.
+            self._thread.join(2 * DRAIN)
+
+    def _run(self) -> None:
+        limit: float | None = None
+        while self._child.stdout in self._open or self._child.stderr in self._open or limit is None:
+            left = None if limit is None else limit - monotonic()
+            if left is not None and left <= 0:
+                break
+            for descriptor, data in self._events(left):
+                if descriptor == self._child.stdout:
+                    self._output.stdout(data)
+                elif descriptor == self._child.stderr:
+                    self._hear(data)
+                elif self._child.status() is not None:
+                    limit = monotonic() + DRAIN
+                    self._on_exit()
+        self._finish()
+
+    def _hear(self, data: bytes) -> None:
+        if data:
+            self._output.stderr(data)
+
+    @property
+    def _open(self) -> set[int]:
+        return {key.fd for key in self._selector.get_map().values()}
+
+    def _events(self, seconds: float | None) -> Iterator[tuple[int, bytes]]:
+        """Yield what can be read, no bytes for the end of a stream or of the process, which are then forgotten."""
+        for key, _ in self._selector.select(None if seconds is None else max(0.0, seconds)):
+            data = os.read(key.fd, READ_SIZE) if key.fd != self._child.exit else b""
+            if not data:
+                self._selector.unregister(key.fd)
+            yield key.fd, data
+
+    def _finish(self) -> None:
+        self._selector.close()
+        self._child.close_pipes()
+        self._output.ended()
+        self.drained.set()
