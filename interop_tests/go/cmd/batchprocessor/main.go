@@ -1,6 +1,7 @@
-// Command batchprocessor is a batch processor in Go, served by go-plugin: each message's bytes come back in upper case.
+// Command batchprocessor is a batch processor in Go, served by go-plugin: each message's bytes come back in
+// upper case.
 //
-//	-cookie-key, -cookie-value  the magic cookie (GOPLUGIN_BATCH=v1; INTEROP_COOKIE_KEY, INTEROP_COOKIE_VALUE)
+//	-cookie-key, -cookie-value  the magic cookie (GOPLUGIN_BATCH=v1; INTEROP_COOKIE_KEY and _VALUE)
 //	-versions 1,2               the protocol versions served (1; INTEROP_VERSIONS)
 package main
 
@@ -21,7 +22,9 @@ type upper struct {
 	logger hclog.Logger
 }
 
-func (u *upper) Init(context.Context, *batchv1.BatchProcessorInitRequest) (*batchv1.BatchProcessorInitResponse, error) {
+func (u *upper) Init(
+	context.Context, *batchv1.BatchProcessorInitRequest,
+) (*batchv1.BatchProcessorInitResponse, error) {
 	u.logger.Info("processor ready", "does", "upper case")
 	return &batchv1.BatchProcessorInitResponse{}, nil
 }
@@ -38,10 +41,13 @@ func (*upper) ProcessBatch(
 			message.Error = &batchv1.Error{Message: "a structured payload has no upper case"}
 		}
 	}
-	return &batchv1.BatchProcessorProcessBatchResponse{Batches: []*batchv1.MessageBatch{request.GetBatch()}}, nil
+	batches := []*batchv1.MessageBatch{request.GetBatch()}
+	return &batchv1.BatchProcessorProcessBatchResponse{Batches: batches}, nil
 }
 
-func (*upper) Close(context.Context, *batchv1.BatchProcessorCloseRequest) (*batchv1.BatchProcessorCloseResponse, error) {
+func (*upper) Close(
+	context.Context, *batchv1.BatchProcessorCloseRequest,
+) (*batchv1.BatchProcessorCloseResponse, error) {
 	return &batchv1.BatchProcessorCloseResponse{}, nil
 }
 
@@ -55,7 +61,9 @@ func (p *processorPlugin) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) 
 	return nil
 }
 
-func (*processorPlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn) (any, error) {
+func (*processorPlugin) GRPCClient(
+	_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn,
+) (any, error) {
 	return batchv1.NewBatchProcessorServiceClient(connection), nil
 }
 

@@ -79,7 +79,8 @@ func reflectServices(ctx context.Context, s *session, step step) (any, error) {
 	request := &grpc_reflection_v1.ServerReflectionRequest{
 		MessageRequest: &grpc_reflection_v1.ServerReflectionRequest_ListServices{},
 	}
-	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) { // EOF: the reason is in RecvMsg
+	// EOF: the call is over, and RecvMsg tells why.
+	if err := stream.SendMsg(request); err != nil && !errors.Is(err, io.EOF) {
 		return nil, err
 	}
 	var answer grpc_reflection_v1.ServerReflectionResponse
@@ -127,7 +128,9 @@ func printText(ctx context.Context, s *session, step step) (any, error) {
 }
 
 func logRecordStep(ctx context.Context, s *session, step step) (any, error) {
-	_, err := s.probe.Log(ctx, &probev1.LogRequest{Level: step.Level, Message: step.Message, Fields: step.Fields})
+	_, err := s.probe.Log(ctx, &probev1.LogRequest{
+		Level: step.Level, Message: step.Message, Fields: step.Fields,
+	})
 	return nil, err
 }
 
@@ -156,9 +159,9 @@ func streamNumbers(ctx context.Context, s *session, step step) (any, error) {
 
 func fail(ctx context.Context, s *session, step step) (any, error) {
 	_, err := s.probe.Fail(ctx, &probev1.FailRequest{Code: uint32(step.Code), Message: step.Message})
-	got := status.Convert(err)
-	if got.Code() != codes.Code(step.Code) || got.Message() != step.Message {
-		return nil, fmt.Errorf("asked for %v %q, got %v %q", codes.Code(step.Code), step.Message, got.Code(), got.Message())
+	got, want := status.Convert(err), codes.Code(step.Code)
+	if got.Code() != want || got.Message() != step.Message {
+		return nil, fmt.Errorf("asked for %v %q, got %v %q", want, step.Message, got.Code(), got.Message())
 	}
 	return map[string]any{"code": step.Code, "message": step.Message}, nil
 }

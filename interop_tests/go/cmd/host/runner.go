@@ -9,8 +9,8 @@ import (
 	"github.com/hashicorp/go-plugin/runner"
 )
 
-// commandRunner runs the plugin as a plain process, but by way of RunnerFunc: go-plugin then makes a directory for
-// the plugin's sockets and names it in PLUGIN_UNIX_SOCKET_DIR, which it does not do for Cmd.
+// commandRunner runs the plugin as a plain process, but by way of RunnerFunc: go-plugin then makes a directory
+// for the plugin's sockets and names it in PLUGIN_UNIX_SOCKET_DIR, which it does not do for Cmd.
 type commandRunner struct {
 	command        *exec.Cmd
 	stdout, stderr io.ReadCloser

@@ -242,7 +242,8 @@ func (s *session) perform(ctx context.Context, step step) result {
 func (s *session) kill() error {
 	began := time.Now()
 	s.killing.Called = true
-	_, err := within(context.Background(), s.order.KillTimeout.duration(), func(context.Context) (any, error) {
+	limit := s.order.KillTimeout.duration()
+	_, err := within(context.Background(), limit, func(context.Context) (any, error) {
 		if s.order.Managed {
 			plugin.CleanupClients()
 		} else {
@@ -279,8 +280,11 @@ func (s *session) conclude(report *report) {
 	}
 }
 
-// within runs work for at most the limit. Work that does not heed its context is left behind: the process ends soon.
-func within[T any](ctx context.Context, limit time.Duration, work func(context.Context) (T, error)) (T, error) {
+// within runs work for at most the limit. Work that does not heed its context is left behind: the process
+// ends soon.
+func within[T any](
+	ctx context.Context, limit time.Duration, work func(context.Context) (T, error),
+) (T, error) {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
 	type outcome struct {

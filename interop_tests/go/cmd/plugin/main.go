@@ -1,6 +1,6 @@
 // Command plugin is a go-plugin plugin that serves Probe and KV, as any Go plugin does: over a unix socket.
 //
-//	-cookie-key, -cookie-value  the magic cookie (INTEROP_PLUGIN=hello; INTEROP_COOKIE_KEY, INTEROP_COOKIE_VALUE)
+//	-cookie-key, -cookie-value  the magic cookie (INTEROP_PLUGIN=hello; INTEROP_COOKIE_KEY and _VALUE)
 //	-versions 1,2               the protocol versions served (1; INTEROP_VERSIONS)
 //	-max-message-bytes N        the largest message taken or sent (grpc-go's own limits)
 //	-test-mode                  no cookie, no line: prints a reattach record as JSON and serves until killed

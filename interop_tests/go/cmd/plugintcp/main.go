@@ -1,5 +1,6 @@
-// Command plugintcp serves Probe and KV over TCP. go-plugin's Serve always takes unix sockets on Linux, so this
-// program opens the listener and writes the handshake line itself and leaves the rest to plugin.GRPCServer.
+// Command plugintcp serves Probe and KV over TCP. go-plugin's Serve always takes unix sockets on Linux, so
+// this program opens the listener and writes the handshake line itself and leaves the rest to
+// plugin.GRPCServer.
 //
 // Flags: -cookie-key, -cookie-value and -versions, as in cmd/plugin. No TLS, no multiplexing.
 package main
@@ -53,7 +54,8 @@ func serve(chosen settings.Settings) error {
 	}
 
 	version := negotiate(chosen.Versions, os.Getenv("PLUGIN_PROTOCOL_VERSIONS"))
-	fmt.Printf("%d|%d|tcp|%s|%s|\n", plugin.CoreProtocolVersion, version, listener.Addr(), plugin.ProtocolGRPC)
+	core, address := plugin.CoreProtocolVersion, listener.Addr()
+	fmt.Printf("%d|%d|tcp|%s|%s|\n", core, version, address, plugin.ProtocolGRPC)
 	os.Stdout, os.Stderr = stdoutWriter, stderrWriter
 	server.Serve(listener)
 	return nil

@@ -33,7 +33,9 @@ func (p *probePlugin) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) erro
 	return nil
 }
 
-func (*probePlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn) (any, error) {
+func (*probePlugin) GRPCClient(
+	_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn,
+) (any, error) {
 	return &Client{probev1.NewProbeClient(connection), connection}, nil
 }
 
@@ -46,7 +48,9 @@ func (*storePlugin) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) error 
 	return nil
 }
 
-func (*storePlugin) GRPCClient(_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn) (any, error) {
+func (*storePlugin) GRPCClient(
+	_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn,
+) (any, error) {
 	return kvv1.NewKVClient(connection), nil
 }
 

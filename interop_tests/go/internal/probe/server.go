@@ -40,7 +40,7 @@ func (*Server) Print(_ context.Context, request *probev1.PrintRequest) (*probev1
 	case probev1.Channel_CHANNEL_STDERR:
 		file = os.Stderr
 	default:
-		return nil, status.Errorf(codes.InvalidArgument, "channel %v is neither stdout nor stderr", request.Channel)
+		return nil, status.Errorf(codes.InvalidArgument, "no such channel: %v", request.Channel)
 	}
 	for range request.Times {
 		if _, err := file.Write(request.Text); err != nil {
@@ -77,7 +77,9 @@ func (*Server) Exit(_ context.Context, request *probev1.ExitRequest) (*probev1.E
 	return nil, nil
 }
 
-func (*Server) Environment(_ context.Context, request *probev1.EnvironmentRequest) (*probev1.EnvironmentResponse, error) {
+func (*Server) Environment(
+	_ context.Context, request *probev1.EnvironmentRequest,
+) (*probev1.EnvironmentResponse, error) {
 	variables := map[string]string{}
 	for _, name := range request.Names {
 		if value, set := os.LookupEnv(name); set {
@@ -87,7 +89,9 @@ func (*Server) Environment(_ context.Context, request *probev1.EnvironmentReques
 	return &probev1.EnvironmentResponse{Variables: variables}, nil
 }
 
-func (*Server) Descriptors(context.Context, *probev1.DescriptorsRequest) (*probev1.DescriptorsResponse, error) {
+func (*Server) Descriptors(
+	context.Context, *probev1.DescriptorsRequest,
+) (*probev1.DescriptorsResponse, error) {
 	entries, err := os.ReadDir("/proc/self/fd")
 	if err != nil {
 		return nil, status.Errorf(codes.Unimplemented, "descriptors: %v", err)

@@ -18,12 +18,13 @@ type Settings struct {
 	Versions []int
 }
 
-// Flags declares -cookie-key, -cookie-value and -versions. The environment (INTEROP_COOKIE_KEY, INTEROP_COOKIE_VALUE,
-// INTEROP_VERSIONS) overrides the defaults. Call what it returns once the program has declared its own flags.
+// Flags declares -cookie-key, -cookie-value and -versions. The environment (INTEROP_COOKIE_KEY,
+// INTEROP_COOKIE_VALUE, INTEROP_VERSIONS) overrides the defaults. Call what it returns once the program has
+// declared its own flags.
 func Flags(cookieKey, cookieValue string) (parse func() Settings) {
-	key := flag.String("cookie-key", environment("INTEROP_COOKIE_KEY", cookieKey), "the magic cookie's name")
-	value := flag.String("cookie-value", environment("INTEROP_COOKIE_VALUE", cookieValue), "the magic cookie's value")
-	versions := flag.String("versions", environment("INTEROP_VERSIONS", "1"), "protocol versions served, as 1,2")
+	key := option("cookie-key", "INTEROP_COOKIE_KEY", cookieKey, "the magic cookie's name")
+	value := option("cookie-value", "INTEROP_COOKIE_VALUE", cookieValue, "the magic cookie's value")
+	versions := option("versions", "INTEROP_VERSIONS", "1", "protocol versions served, as 1,2")
 	return func() Settings {
 		flag.Parse()
 		settings := Settings{Cookie: plugin.HandshakeConfig{MagicCookieKey: *key, MagicCookieValue: *value}}
@@ -50,12 +51,14 @@ func (s Settings) Serve(plugins plugin.PluginSet) map[int]plugin.PluginSet {
 
 // Logger writes hclog's JSON to the process's real stderr, where the host reads it.
 func Logger(name string) hclog.Logger {
-	return hclog.New(&hclog.LoggerOptions{Name: name, Level: hclog.Trace, Output: os.Stderr, JSONFormat: true})
+	return hclog.New(&hclog.LoggerOptions{
+		Name: name, Level: hclog.Trace, Output: os.Stderr, JSONFormat: true,
+	})
 }
 
-func environment(name, fallback string) string {
-	if value, set := os.LookupEnv(name); set {
-		return value
+func option(name, variable, fallback, usage string) *string {
+	if value, set := os.LookupEnv(variable); set {
+		fallback = value
 	}
-	return fallback
+	return flag.String(name, fallback, usage)
 }
