@@ -1,0 +1,134 @@
+"""The spool between the threads that print and the one call that carries it to the host.
+
+Waits, for a bounded time, where the spool says that a writer should; decides nothing itself.
+"""
+
+import io
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+from ._spool import PIECE, Channel, Chunk, Spool
+
+
+class Output:
+    """Takes what the program prints, from any thread; gives it to the latest reader."""
+
+    def __init__(self, spool: Spool, clock: Callable[[], float] = monotonic) -> None:
+        self._spool, self._clock = spool, clock
+        # Reentrant, for a signal handler may print while its thread prints.
+        self._changed = threading.Condition(threading.RLock())
+        self._wake_reader: Callable[[], None] = _nobody
+        self.wake_feeder: Callable[[], None] = _nobody
+        """Called when there is room again after ``crowded``."""
+        self.never_waits: int | None = None
+        """The thread that must not wait, because the reader runs on it: that of an event loop."""
+
+    def crowded(self) -> float | None:
+        """Return None where there is room, else the time at which to look again at the latest."""
+        with self._changed:
+            return self._spool.patience if self._spool.crowded(self._clock()) else None
+
+    def feed(self, channel: Channel, data: bytes | memoryview) -> None:
+        """Add at most PIECE bytes without waiting."""
+        with self._changed:
+            if self._spool.append(channel, data, self._clock()):
+                self._wake_reader()
+
+    def write(self, channel: Channel, data: bytes | memoryview) -> None:
+        """Add any amount, waiting for a reader that reads."""
+        view = memoryview(data).cast("B")
+        patient = threading.get_ident() != self.never_waits
+        for start in range(0, len(view), PIECE):
+            with self._changed:
+                while patient and (until := self.crowded()) is not None:
+                    self._changed.wait(until - self._clock())
+                self.feed(channel, view[start : start + PIECE])
+
+    def open(self, wake: Callable[[], None]) -> "Reader":
+        """Return a reader, which replaces the one before; ``wake`` is called from any thread when there is news."""
+        with self._changed:
+            former, self._wake_reader = self._wake_reader, wake
+            reader = Reader(self, self._spool.attach(self._clock()))
+        former()
+        return reader
+
+    def finish(self) -> None:
+        """Let the reader end once it has everything."""
+        with self._changed:
+            self._spool.finished = True
+            self._wake_reader()
+
+    def take(self, reader: int) -> Chunk | None:
+        """Return the next chunk for this reader, if there is one yet."""
+        with self._changed:
+            chunk = self._spool.take(reader, self._clock())
+            if chunk is not None:
+                self._changed.notify_all()
+                self.wake_feeder()
+            return chunk
+
+    def is_over(self, reader: int) -> bool:
+        """Return whether this reader has had everything."""
+        with self._changed:
+            return self._spool.is_over(reader)
+
+    def leave(self, reader: int) -> None:
+        """Forget a reader, so that nobody waits for it."""
+        with self._changed:
+            self._spool.detach(reader)
+            self._changed.notify_all()
+            self._wake_reader()
+        self.wake_feeder()
+
+    def left(self) -> bytes:
+        """Return and forget what no reader took, for a start that failed."""
+        with self._changed:
+            reader = self._spool.attach(self._clock())
+            chunks = iter(lambda: self._spool.take(reader, self._clock()), None)
+            data = b"".join(chunk.data for chunk in chunks)
+            self._spool.detach(reader)
+        return data
+
+
+class Reader:
+    """One host's call to StreamStdio."""
+
+    def __init__(self, output: Output, number: int) -> None:
+        self._output, self._number = output, number
+
+    def take(self) -> Chunk | None:
+        """Return the next chunk, if there is one yet."""
+        return self._output.take(self._number)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing will come any more."""
+        return self._output.is_over(self._number)
+
+    def close(self) -> None:
+        """Say that this reader takes no more. Closing twice is fine."""
+        self._output.leave(self._number)
+
+
+class StderrStream(io.RawIOBase):
+    """What stands below ``sys.stderr`` while a plugin serves."""
+
+    def __init__(self, output: Output, descriptor: int) -> None:
+        self._output, self._descriptor = output, descriptor
+
+    def writable(self) -> bool:
+        return True
+
+    def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
+        view = memoryview(data)
+        self._output.write(Channel.STDERR, view)
+        return view.nbytes
+
+    def fileno(self) -> int:
+        # faulthandler and child processes write to a descriptor, and theirs is the host's log.
+        return self._descriptor
+
+
+def _nobody() -> None:
+    """Nobody is waiting."""

@@ -1,0 +1,52 @@
+"""Decides what to serve, from what the author offers and what the host asked for. Never imports grpc, never prints."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from ..handshake import Handshake, HostFault, Misuse, PluginEnvironment, negotiate
+
+Register = TypeVar("Register")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan(Generic[Register]):
+    """What one run of the plugin serves.
+
+    Attributes:
+        version: the negotiated protocol version.
+        plugins: what to register for that version.
+        asked: the host's wishes.
+        complaints: what the operator should know although the plugin starts.
+    """
+
+    version: int
+    plugins: Mapping[str, Register]
+    asked: PluginEnvironment
+    complaints: tuple[str, ...] = ()
+
+
+def make_plan(
+    handshake: Handshake,
+    plugins: Mapping[str, Register] | None,
+    versions: Mapping[int, Mapping[str, Register]] | None,
+    environment: Mapping[str, str],
+) -> Plan[Register]:
+    """Return the plan; ``plugins`` stands for one more version, that of the handshake (server.go:172).
+
+    Raises:
+        Misuse: the author offers nothing.
+        HostFault: the environment breaks the contract, or asks for what this plugin does not have.
+    """
+    offered = dict(versions or {})
+    if plugins is not None:
+        offered[handshake.protocol_version] = plugins
+    if not any(offered.values()):
+        raise Misuse("serve() needs plugins=, or versions= with at least one plugin")
+    asked = PluginEnvironment.parse(environment)
+    if asked.client_cert is not None:
+        # A plaintext answer would be a downgrade, and a Go host fails later and less clearly.
+        raise HostFault("the host asks for AutoMTLS (PLUGIN_CLIENT_CERT), which this plugin does not serve")
+    version = negotiate(offered, asked.versions)
+    complaints = tuple(f"the host sent an invalid plugin version {bad!r}, skipped" for bad in asked.bad_versions)
+    return Plan(version=version, plugins=offered[version], asked=asked, complaints=complaints)

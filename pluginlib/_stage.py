@@ -1,0 +1,168 @@
+"""All that surrounds a server, the same for both shells: from the plan to the last byte of output.
+
+The order is the point. Descriptor 1 is captured before any code of the author runs; the parent is watched, signals
+are handled and the server accepts before the line is out.
+"""
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from types import FrameType
+from typing import Generic
+
+from ..handshake import Address, Handshake, HostFault, Line, MachineFault, Reattach
+from . import hclog
+from ._attendant import Attendant
+from ._capture import STDERR, Stderr, Stdout, report_uncaught
+from ._life import Cause, Life
+from ._options import Options
+from ._output import Output
+from ._plan import Plan, Register, make_plan
+from ._spool import LIMIT, Spool
+
+FLUSH_WITHIN = 0.3
+"""Seconds for the last output to reach the host after the drain; both together stay below a Go host's two."""
+
+
+class Stage(Generic[Register]):
+    """One run of a plugin, before, while and after it serves. Made by ``entered``.
+
+    Args:
+        plan: what is served.
+        options: how.
+        on_stop: called once, on another thread, when the shell has to stop its server.
+        limit: bytes of output kept.
+    """
+
+    def __init__(
+        self, plan: Plan[Register], options: Options, on_stop: Callable[[Cause], None], limit: int = LIMIT
+    ) -> None:
+        self.plan, self._options = plan, options
+        self._undo = ExitStack()
+        self.output = Output(Spool(limit))
+        owns_process = options.test is None
+        life = Life(
+            drain=options.drain,
+            leave_with_host=options.leave_with_host and owns_process,
+            owns_process=owns_process,
+        )
+        self.attendant = Attendant(life, self.output, on_stop=on_stop, last_rites=self._undo.close)
+        self._stdout = Stdout() if owns_process else None
+        self._stderr: Stderr | None = None
+        self._presented = self._flushed = False
+
+    def on_close(self, close: Callable[[], None]) -> None:
+        """Call ``close`` when the plugin is over, also when its process has to be ended by force."""
+        self._undo.callback(close)
+
+    def present(self, address: Address) -> None:
+        """Tell the host that the server accepts at ``address``.
+
+        Raises:
+            MachineFault: nobody reads the line.
+        """
+        if self._stdout is None:
+            self.attendant.start(pipe=None, watch_parent=False)
+        else:
+            self.attendant.start(pipe=self._stdout.pipe, watch_parent=self._options.leave_with_host)
+        self._presented = True
+        if self._stdout is not None:
+            self._undo.callback(_handle_signals(self.attendant))
+            multiplex = "false" if self.plan.asked.multiplex_understood else None
+            self._stdout.say(Line(version=self.plan.version, address=address, multiplex=multiplex).format())
+            self._stderr = Stderr(self.output)
+        elif self._options.test is not None:
+            self._options.test.when_stopped(lambda: self.attendant.stop(Cause.TEST_OVER))
+            version = self.plan.version
+            self._options.test.ready(Reattach(address=address, pid=os.getpid(), version=version, test=True))
+
+    def flush(self) -> None:
+        """Bring what was printed into the output, and tell its reader that this was all. Flushing twice is fine."""
+        if self._flushed:
+            return
+        self._flushed = True
+        if self._stderr is not None:
+            self._stderr.release()
+        if self._stdout is not None:
+            self._stdout.release()
+            if self._presented:
+                self.attendant.empty_pipe(FLUSH_WITHIN)
+            else:
+                # The start failed: nobody will ever open StreamStdio, and what was printed may say why.
+                self._stdout.spill(STDERR)
+        self.output.finish()
+
+    def close(self) -> None:
+        """Put everything back that outlives the serving."""
+        self.flush()
+        self._undo.close()
+        self.attendant.close()
+
+
+@contextmanager
+def staged(
+    handshake: Handshake,
+    plugins: Mapping[str, Register] | None,
+    versions: Mapping[int, Mapping[str, Register]] | None,
+    options: Options,
+    on_stop: Callable[[Cause], None],
+    limit: int = LIMIT,
+) -> Iterator[Stage[Register]]:
+    """Yield the stage; afterwards put everything back.
+
+    Raises:
+        SystemExit: with 1 and after one line on stderr, where the host or the machine is at fault. In test mode the
+            fault itself is raised.
+    """
+    try:
+        plan = make_plan(handshake, plugins, versions, os.environ)
+        if options.test is None:
+            report_uncaught()
+            if options.logging:
+                hclog.install()
+            for complaint in plan.complaints:
+                hclog.write(hclog.line("warn", complaint))
+        stage = Stage(plan, options, on_stop, limit)
+        try:
+            yield stage
+        finally:
+            stage.close()
+    except (HostFault, MachineFault) as fault:
+        if options.test is not None:
+            raise
+        hclog.write(hclog.line("error", f"the plugin cannot start: {fault}"))
+        raise SystemExit(1) from None
+
+
+def _handle_signals(attendant: Attendant) -> Callable[[], None]:
+    """Ignore SIGINT and stop on SIGTERM, if this is the main thread; return what undoes the latter.
+
+    A handler that the program installed before stays. SIGINT stays ignored, for Ctrl-C goes to every process of the
+    terminal while the host, which decides, still drains (server.go:462). It gets a handler of its own, for SIG_IGN
+    would be inherited by child processes.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        return _nothing
+
+    def terminate(number: int, frame: FrameType | None) -> None:
+        attendant.stop(Cause.SIGTERM)
+
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN):
+        signal.signal(signal.SIGINT, lambda number, frame: None)
+    former = signal.getsignal(signal.SIGTERM)
+    if former not in (signal.SIG_DFL, signal.SIG_IGN):
+        return _nothing
+    signal.signal(signal.SIGTERM, terminate)
+    return lambda: _restore(terminate, former)
+
+
+def _restore(ours: object, former: signal.Handlers) -> None:
+    if signal.getsignal(signal.SIGTERM) is ours:
+        signal.signal(signal.SIGTERM, former)
+
+
+def _nothing() -> None:
+    """There is nothing to undo."""

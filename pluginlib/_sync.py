@@ -1,0 +1,277 @@
+"""The shell with threads: grpcio's own server, and the plugin's services on it."""
+
+import functools
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from queue import SimpleQueue
+from time import monotonic
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
+
+import grpc
+
+from ..handshake import Handshake
+from ..proto import plugin
+from ..transport import SERVER_OPTIONS, Broker, Workers, listen
+from ._life import Cause
+from ._options import Options
+from ._residents import Handlers, Residents, announce, note_services
+from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
+from ._stage import FLUSH_WITHIN, Stage, staged
+
+if TYPE_CHECKING:
+    from . import _health, _reflection
+    from ._serve import PluginSet
+
+_P = ParamSpec("_P")
+_R = TypeVar("_R")
+
+SHORT_CALLS = 2  # threads for Check, List and Shutdown, which must be answered when every handler of the author hangs
+LONG_CALLS = 32  # threads for streams, one each; a host needs two, and each that watches or reflects one more
+CANCEL_WITHIN = 1.0  # seconds for grpcio to end calls that are cancelled; it waits for no handler
+
+
+def run(
+    handshake: Handshake,
+    plugins: "PluginSet | None",
+    versions: "Mapping[int, PluginSet] | None",
+    options: Options,
+) -> None:
+    """Serve until there is a reason to stop."""
+    causes: SimpleQueue[Cause] = SimpleQueue()
+    with staged(handshake, plugins, versions, options, causes.put) as stage:
+        calls = _Calls(options.workers)
+        server = grpc.server(
+            calls,
+            interceptors=options.interceptors,
+            options=(*SERVER_OPTIONS, *options.server_options),
+        )
+        broker, directory = Broker(), Directory()
+        own = _Own(stage, broker, directory)
+        server.add_generic_rpc_handlers((own.residents,))
+        note_services(server, directory)
+        for register in stage.plan.plugins.values():
+            register(server, broker)
+        listener = listen(server, stage.plan.asked, options.network)
+        stage.on_close(listener.close)
+        server.start()
+        try:
+            stage.present(listener.address)
+            causes.get()
+            stopped = server.stop(options.drain + FLUSH_WITHIN)
+            own.end_streams()
+            calls.wait(options.drain)
+            stage.flush()
+            stopped.wait(FLUSH_WITHIN)
+        finally:
+            server.stop(0).wait(CANCEL_WITHIN)
+            for pool in (calls, own.short, own.long):
+                pool.shutdown(wait=False, cancel_futures=True)
+
+
+class _Calls(Workers):
+    """The author's calls, counted."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__(count, "goplugin-call")
+        self._running = 0
+        self._changed = threading.Condition()
+
+    def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
+        future = super().submit(fn, *args, **kwargs)
+        with self._changed:
+            self._running += 1
+        future.add_done_callback(self._count_down)
+        return future
+
+    def wait(self, within: float) -> None:
+        """Wait until no call runs, at most ``within`` seconds."""
+        until = monotonic() + within
+        with self._changed:
+            while self._running and (left := until - monotonic()) > 0:
+                self._changed.wait(left)
+
+    def _count_down(self, future: Future[Any]) -> None:
+        with self._changed:
+            self._running -= 1
+            self._changed.notify_all()
+
+
+class _Own:
+    """The plugin's own services. They run on threads of their own, so that the author's calls cannot hold them up."""
+
+    def __init__(self, stage: Stage[Any], broker: Broker, directory: Directory) -> None:
+        self._stage, self._broker, self._directory = stage, broker, directory
+        self.short = Workers(SHORT_CALLS, "goplugin-own")
+        self.long = Workers(LONG_CALLS, "goplugin-stream")
+        self._lock = threading.Lock()
+        self._serving = True
+        self._ends: set[Callable[[], None]] = set()
+        self.residents = Residents(
+            {
+                HEALTH: self._build_health,
+                REFLECTION: self._build_reflection,
+                REFLECTION_ALPHA: self._build_reflection,
+                BROKER: self._build_broker,
+                CONTROLLER: self._build_controller,
+                STDIO: self._build_stdio,
+            }
+        )
+
+    def end_streams(self) -> None:
+        """End all streams but that of stdio, which ends once it has everything."""
+        with self._lock:
+            self._serving = False
+            ends = list(self._ends)
+        for end in ends:
+            end()
+
+    def _until_over(self, context: grpc.ServicerContext, end: Callable[[], None]) -> None:
+        """Call ``end`` when serving or this call is over."""
+
+        def forget() -> None:
+            with self._lock:
+                self._ends.discard(end)
+            end()
+
+        with self._lock:
+            serving = self._serving
+            self._ends.add(end)
+        if not context.add_callback(forget):
+            forget()
+        elif not serving:
+            end()
+
+    # Health
+
+    def _build_health(self) -> Handlers:
+        from . import _health
+
+        def check(request: "_health.Request", context: grpc.ServicerContext) -> "_health.Response":
+            answer = _health.check(request.service, self._serving)
+            if answer is None:
+                context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+            return answer
+
+        def states(request: "_health.ListRequest", context: grpc.ServicerContext) -> "_health.ListResponse":
+            return _health.states(self._serving)
+
+        def watch(request: "_health.Request", context: grpc.ServicerContext) -> "Iterator[_health.Response]":
+            over = threading.Event()
+            self._until_over(context, over.set)
+            yield _health.watch(request.service, self._serving)
+            over.wait()
+            yield _health.watch(request.service, self._serving)
+
+        asked, listed = _health.Request.FromString, _health.ListRequest.FromString
+        return {
+            "Check": grpc.unary_unary_rpc_method_handler(
+                _on(self.short, check), asked, _health.Response.SerializeToString
+            ),
+            "List": grpc.unary_unary_rpc_method_handler(
+                _on(self.short, states), listed, _health.ListResponse.SerializeToString
+            ),
+            "Watch": grpc.unary_stream_rpc_method_handler(
+                _on(self.long, watch), asked, _health.Response.SerializeToString
+            ),
+        }
+
+    # Reflection
+
+    def _build_reflection(self) -> Handlers:
+        from . import _reflection
+
+        core = _reflection.Reflection(self._directory.names)
+
+        def answer(
+            requests: "Iterator[_reflection.Request]", context: grpc.ServicerContext
+        ) -> "Iterator[_reflection.Response]":
+            for request in requests:
+                yield core.answer(request)
+
+        return {
+            "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
+                _on(self.long, answer), _reflection.Request.FromString, _reflection.Response.SerializeToString
+            )
+        }
+
+    # go-plugin's own
+
+    def _build_broker(self) -> Handlers:
+        def start_stream(
+            requests: Iterator[plugin.ConnInfo],
+            context: grpc.ServicerContext,
+            send: Callable[[plugin.ConnInfo | None], None],
+        ) -> None:
+            attendant = self._stage.attendant
+            end = _once(lambda: send(None))
+            attendant.stream_opened()
+            self._until_over(context, end)
+            if not context.add_callback(attendant.stream_closed):
+                attendant.stream_closed()
+            for info in requests:
+                announce(self._broker, info)
+            end()
+
+        method = plugin.START_STREAM
+        behaviour: Any = _on(self.long, start_stream, non_blocking=True)
+        return {
+            method.name: grpc.stream_stream_rpc_method_handler(behaviour, method.request_from, method.response_bytes)
+        }
+
+    def _build_controller(self) -> Handlers:
+        def shutdown(request: plugin.Empty, context: grpc.ServicerContext) -> plugin.Empty:
+            # After the answer: the host is not to see its own call fail, as it does with a Go plugin.
+            stop = functools.partial(self._stage.attendant.stop, Cause.SHUTDOWN)
+            if not context.add_callback(stop):
+                stop()
+            return plugin.Empty()
+
+        method = plugin.SHUTDOWN
+        return {
+            method.name: grpc.unary_unary_rpc_method_handler(
+                _on(self.short, shutdown), method.request_from, method.response_bytes
+            )
+        }
+
+    def _build_stdio(self) -> Handlers:
+        def stream_stdio(request: plugin.GoogleEmpty, context: grpc.ServicerContext) -> Iterator[plugin.StdioData]:
+            news = threading.Event()
+            reader = self._stage.output.open(news.set)
+            if not context.add_callback(reader.close):
+                reader.close()
+            while not reader.is_over:
+                news.clear()
+                chunk = reader.take()
+                if chunk is not None:
+                    yield plugin.StdioData(channel=chunk.channel, data=chunk.data)
+                elif not reader.is_over:
+                    news.wait()
+
+        method = plugin.STREAM_STDIO
+        return {
+            method.name: grpc.unary_stream_rpc_method_handler(
+                _on(self.long, stream_stdio), method.request_from, method.response_bytes
+            )
+        }
+
+
+def _on(pool: Workers, behaviour: Callable[_P, _R], *, non_blocking: bool = False) -> Callable[_P, _R]:
+    """Let grpcio run a handler on these threads.
+
+    Both attributes are how grpcio's own health service does it. A non-blocking handler gets a third argument, which
+    sends a response, or the status when it is given None; the stream then outlives the handler.
+    """
+    marked = functools.partial(behaviour)
+    vars(marked).update(experimental_thread_pool=pool, experimental_non_blocking=non_blocking)
+    return marked
+
+
+def _once(action: Callable[[], None]) -> Callable[[], None]:
+    lock = threading.Lock()  # taken for good by the first call
+
+    def act() -> None:
+        if lock.acquire(blocking=False):
+            action()
+
+    return act
