@@ -2,7 +2,7 @@
 
 protoc's Python is taken as it is but for three things: it registers in the room's private pool, it imports its
 neighbours relatively, and all modules lie in one package, named for the path of their definition. Never writes
-gRPC stubs: the tables in `plugin.py`, `redpanda.py` and `reflection.py` stand in for them.
+gRPC stubs: the tables in `plugin.py`, `redpanda.py`, `health.py` and `reflection.py` stand in for them.
 """
 
 import argparse

@@ -22,7 +22,8 @@ def test_the_room_itself_loads_neither_protobuf_nor_grpc() -> None:
 
 
 @pytest.mark.parametrize(
-    ("part", "package"), [("plugin", "plugin"), ("redpanda", "redpanda"), ("reflection", "grpc_reflection")]
+    ("part", "package"),
+    [("plugin", "plugin"), ("redpanda", "redpanda"), ("health", "grpc_health"), ("reflection", "grpc_reflection")],
 )
 def test_no_part_loads_grpc_or_the_messages_of_another(part: str, package: str) -> None:
     loaded = loaded_by(f"goplugin.proto.{part}")

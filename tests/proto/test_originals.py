@@ -20,6 +20,7 @@ from google.protobuf.descriptor_pb2 import (
     FileDescriptorProto,
     FileDescriptorSet,
 )
+from grpc_health.v1 import health_pb2 as health_v1
 from grpc_reflection.v1alpha import reflection_pb2 as reflection_v1alpha
 
 ROOM = Path(__file__).parents[2] / "proto"
@@ -104,4 +105,11 @@ def test_reflection_v1_is_v1alpha_under_another_name(tmp_path: Path) -> None:
     assert "grpc.reflection.v1alpha" in text
     theirs = text_format.Parse(text.replace("v1alpha", "v1"), FileDescriptorProto())
     ours = compiled(ROOM / "definitions", "grpc/reflection/v1", tmp_path / "ours")
+    assert facts(ours) == facts([theirs])
+
+
+def test_health_is_that_of_grpcio(tmp_path: Path) -> None:
+    theirs = FileDescriptorProto()
+    health_v1.DESCRIPTOR.CopyToProto(theirs)
+    ours = compiled(ROOM / "definitions", "grpc/health/v1", tmp_path / "ours")
     assert facts(ours) == facts([theirs])

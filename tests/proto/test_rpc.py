@@ -9,7 +9,7 @@ import pytest
 from google.protobuf.descriptor import FileDescriptor, ServiceDescriptor
 from google.protobuf.message import DecodeError, Message
 
-from goplugin.proto import plugin, redpanda, reflection
+from goplugin.proto import health, plugin, redpanda, reflection
 from goplugin.proto.reflection import POOL
 from goplugin.proto.rpc import Method, Service
 
@@ -17,6 +17,7 @@ DEFINITIONS = Path(__file__).parents[2] / "proto" / "definitions"
 PARTS: list[tuple[ModuleType, str]] = [
     (plugin, "plugin"),
     (redpanda, "redpanda/runtime/v1alpha1"),
+    (health, "grpc/health/v1"),
     (reflection, "grpc/reflection/v1"),
 ]
 
