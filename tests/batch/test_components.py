@@ -1,0 +1,131 @@
+"""The settings of the built-in inputs and outputs mean what they mean to Redpanda Connect; the rest is refused."""
+
+import pytest
+
+from goplugin.batch import BadFile
+from goplugin.batch._components import (
+    Batched,
+    FileInput,
+    FileOutput,
+    Input,
+    Lines,
+    Output,
+    Policy,
+    StdinInput,
+    StdoutOutput,
+    parse_duration,
+    parse_input,
+    parse_output,
+)
+from goplugin.batch._document import parse_document
+
+FILES = FileInput(paths=("a/*.py", "b"), where="f.yaml:1: file.paths")
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("stdin: {}", StdinInput()),
+        ("stdin:", StdinInput()),
+        ("label: x\nstdin: {scanner: {lines: {}}}", StdinInput()),
+        ('stdin: {scanner: {lines: {custom_delimiter: "é", max_buffer_size: 1_000, omit_empty: true}}}',
+         StdinInput(lines=Lines(delimiter="é".encode(), max_size=1000, omit_empty=True))),
+        ('stdin: {scanner: {lines: {custom_delimiter: ""}}}', StdinInput()),
+        ('file: {paths: ["a/*.py", b]}', FILES),
+        ("batched: {child: {file: {paths: ['a/*.py', b]}}, policy: {count: 5}}",
+         Batched(child=FileInput(paths=("a/*.py", "b"), where="f.yaml:1: batched.child.file.paths"),
+                 policy=Policy(count=5))),
+        ("batched: {child: {stdin: {}}, policy: {count: 0, byte_size: 9, period: 1m0.5s}}",
+         Batched(child=StdinInput(), policy=Policy(byte_size=9, period=60.5))),
+        ('batched: {child: {stdin: {}}, policy: {byte_size: 9, period: ""}}',
+         Batched(child=StdinInput(), policy=Policy(byte_size=9))),
+    ],
+)  # fmt: skip
+def test_an_input_is_read_with_its_defaults(text: str, found: Input) -> None:
+    assert parse_input(parse_document(text, "f.yaml")) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("file: {path: out.txt}", FileOutput(path="out.txt", suffix=b"\n")),
+        ("file: {path: out.txt, codec: lines}", FileOutput(path="out.txt", suffix=b"\n")),
+        ("file: {path: out.txt, codec: append}", FileOutput(path="out.txt", suffix=b"")),
+        ('file: {path: out.txt, codec: "delim:é\\t"}', FileOutput(path="out.txt", suffix=b"\xc3\xa9\t")),
+        ("stdout: {}", StdoutOutput()),
+        ("stdout:", StdoutOutput()),
+        ("stdout: {codec: append}", StdoutOutput(suffix=b"")),
+    ],
+)
+def test_an_output_is_read_with_its_defaults(text: str, found: Output) -> None:
+    assert parse_output(parse_document(text, "f.yaml")) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("kafka: {}", "f.yaml:1: kafka: got an unknown input, want one of batched, file, stdin"),
+        ("file:", "f.yaml:1: file.paths: got nothing, want a value"),
+        ("file: {paths: a}", "f.yaml:1: file.paths: got string 'a', want a list of paths"),
+        ("file: {paths: []}", "f.yaml:1: file.paths: got an empty list, want a list of paths"),
+        ("file: {paths: [1]}", "f.yaml:1: file.paths[0]: got int 1, want a path"),
+        ("file: {paths: ['']}", "f.yaml:1: file.paths[0]: got string '', want a path"),
+        ('file: {paths: ["a\\0"]}', "f.yaml:1: file.paths[0]: got string 'a\\x00', want a path"),
+        ("file: {path: [a]}", "f.yaml:1: file.path: got an unknown key, want 'paths'? Known: paths, scanner"),
+        ("file: {paths: [a], delete_on_finish: true}", "file.delete_on_finish: got an unknown key, want one of path"),
+        ("stdin: {scanner: lines}", "f.yaml:1: stdin.scanner: got string 'lines', want one scanner, as a mapping"),
+        ("stdin: {scanner: {csv: {}}}", "f.yaml:1: stdin.scanner.csv: got an unknown scanner, want one of lines"),
+        ("stdin: {scanner: {lines: {max_buffer_size: 0}}}", "max_buffer_size: got int 0, want a number of bytes ove"),
+        ("stdin: {scanner: {lines: {omit_empty: 1}}}", "stdin.scanner.lines.omit_empty: got int 1, want true or fal"),
+        ("stdin: {scanner: {lines: {custom_delimiter: 1}}}", "custom_delimiter: got int 1, want a string"),
+        ("batched: {policy: {count: 1}}", "f.yaml:1: batched.child: got nothing, want a value"),
+        ("batched: {child: {stdin: {}}}", "f.yaml:1: batched.policy: got nothing, want a value"),
+        ("batched: {child: {stdin: {}}, policy: {}}", "batched.policy: got no limit, want at least one of count"),
+        ("batched: {child: {stdin: {}}, policy: {period: 0s}}", "batched.policy: got no limit, want at least one of"),
+        ("batched: {child: {stdin: {}}, policy: {count: -1}}", "batched.policy.count: got int -1, want a number"),
+        ("batched: {child: {stdin: {}}, policy: {byte_size: 1k}}", "policy.byte_size: got string '1k', want a number"),
+        ("batched: {child: {stdin: {}}, policy: {period: 5}}", 'period: got int 5, want a duration such as "500ms"'),
+        ("batched: {child: {stdin: {}}, policy: {period: 5 s}}", "batched.policy.period: got string '5 s', want a d"),
+        ("batched: {child: {stdin: {}}, policy: {check: x}}", "batched.policy.check: got an unknown key, want one o"),
+        ("batched: {child: {nope: {}}, policy: {count: 1}}", "f.yaml:1: batched.child.nope: got an unknown input"),
+    ],
+)  # fmt: skip
+def test_wrong_settings_of_an_input_name_field_got_and_want(text: str, message: str) -> None:
+    with pytest.raises(BadFile) as caught:
+        parse_input(parse_document(text, "f.yaml"))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("stdot: {}", "f.yaml:1: stdot: got an unknown output, want 'stdout'? Known: file, stdout"),
+        ("file: {}", "f.yaml:1: file.path: got nothing, want a value"),
+        ("file: {path: [a]}", "f.yaml:1: file.path: got a list, want a path"),
+        ("file: {path: 'a/${! count() }'}", "want a path without interpolation functions, which only Redpanda Conne"),
+        (
+            "file: {path: a, codec: all-bytes}",
+            "file.codec: got string 'all-bytes', want lines, append, or delim: and a ",
+        ),
+        ("stdout: {codec: 'delim:'}", "stdout.codec: got string 'delim:', want lines, append, or delim: and a delim"),
+        ("stdout: {codec: 1}", "stdout.codec: got int 1, want a string"),
+        ("stdout: {path: a}", "f.yaml:1: stdout.path: got an unknown key, want one of codec"),
+    ],
+)
+def test_wrong_settings_of_an_output_name_field_got_and_want(text: str, message: str) -> None:
+    with pytest.raises(BadFile) as caught:
+        parse_output(parse_document(text, "f.yaml"))
+    assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("1s", 1.0), ("500ms", 0.5), ("1h2m3s", 3723.0), ("1.5h", 5400.0), (".5s", 0.5), ("1.s", 1.0), ("10us", 1e-5),
+        ("10µs", 1e-5), ("10μs", 1e-5), ("10ns", 1e-8), ("0", 0.0), ("+1s", 1.0), ("+0", 0.0),
+        ("", None), ("1", None), ("s", None), ("-1s", None), ("1 s", None), ("1d", None), ("1s ", None), (".s", None),
+        ("1sx", None), ("x1s", None), ("1s-2s", None), ("\u0661s", None),
+    ],
+)  # fmt: skip
+def test_a_duration_reads_as_go_reads_it(text: str, seconds: float | None) -> None:
+    assert parse_duration(text) == pytest.approx(seconds)
