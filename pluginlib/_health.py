@@ -1,30 +1,28 @@
 """What the plugin answers to grpc.health.v1. Imported when first asked: few hosts ping before they work."""
 
-from grpc_health.v1 import health_pb2
-
+from ..proto.health import HealthCheckResponse, HealthListResponse
 from ._services import HEALTHY
 
-Request = health_pb2.HealthCheckRequest
-Response = health_pb2.HealthCheckResponse
-ListRequest = health_pb2.HealthListRequest
-ListResponse = health_pb2.HealthListResponse
 
-
-def check(service: str, serving: bool) -> Response | None:
+def check(service: str, serving: bool) -> HealthCheckResponse | None:
     """Return the state of a name, or None where Check answers NOT_FOUND."""
     if service not in HEALTHY:
         return None
-    return Response(status=Response.SERVING if serving else Response.NOT_SERVING)
+    return HealthCheckResponse(
+        status=HealthCheckResponse.SERVING if serving else HealthCheckResponse.NOT_SERVING,
+    )
 
 
-def watch(service: str, serving: bool) -> Response:
+def watch(service: str, serving: bool) -> HealthCheckResponse:
     """Return the state of a name as Watch tells it."""
-    return check(service, serving) or Response(status=Response.SERVICE_UNKNOWN)
+    return check(service, serving) or HealthCheckResponse(status=HealthCheckResponse.SERVICE_UNKNOWN)
 
 
-def states(serving: bool) -> ListResponse:
+def states(serving: bool) -> HealthListResponse:
     """Return the state of every name."""
-    response = ListResponse()
+    response = HealthListResponse()
     for service in HEALTHY:
-        response.statuses[service].status = Response.SERVING if serving else Response.NOT_SERVING
+        state = check(service, serving)
+        if state is not None:
+            response.statuses[service].CopyFrom(state)
     return response

@@ -55,7 +55,6 @@ class Options:
     network: Network | None
     workers: int
     server_options: Sequence[tuple[str, int | str]]
-    interceptors: Sequence[object]
     drain: float
     leave_with_host: bool
     logging: bool

@@ -10,16 +10,16 @@ from collections.abc import Callable, Iterable
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import Default, DescriptorPool
 
+from ..proto import health as health  # its descriptors are answers too
 from ..proto import reflection
-
-Request = reflection.ServerReflectionRequest
-Response = reflection.ServerReflectionResponse
+from ..proto.reflection import ServerReflectionRequest as Request
+from ..proto.reflection import ServerReflectionResponse as Response
 
 # grpc.StatusCode's numbers, as the service itself carries them.
 _INVALID_ARGUMENT, _NOT_FOUND = 3, 5
 
-# Whose descriptors lie in the default pool once they are imported.
-_DESCRIPTIONS = ("grpc_health.v1.health_pb2", "grpc_reflection.v1alpha.reflection_pb2")
+# Its descriptors lie in the default pool once it is imported; nothing else of it is used.
+_ALPHA = "grpc_reflection.v1alpha.reflection_pb2"
 
 
 class Reflection:
@@ -28,7 +28,7 @@ class Reflection:
     def __init__(self, services: Iterable[str], pools: Iterable[DescriptorPool] | None = None) -> None:
         self._services = tuple(services)
         if pools is None:
-            _describe()
+            _describe_alpha()
             pools = (reflection.POOL, Default())
         self._pools = tuple(pools)
 
@@ -77,16 +77,16 @@ class Reflection:
         _refuse(response, _NOT_FOUND, "not found")
 
 
-def _describe() -> None:
-    for module in _DESCRIPTIONS:
-        try:
-            importlib.import_module(module)
-        except TypeError:
-            pass  # the program has a copy of that file in the default pool, which describes the same
+def _describe_alpha() -> None:
+    try:
+        importlib.import_module(_ALPHA)
+    except TypeError:
+        pass  # the program has a copy of that file in the default pool, which describes the same
 
 
 def _extension(pool: DescriptorPool, message: str, number: int) -> FileDescriptor:
-    return pool.FindExtensionByNumber(pool.FindMessageTypeByName(message), number).file
+    extension = pool.FindExtensionByNumber(pool.FindMessageTypeByName(message), number)
+    return pool.FindFileContainingSymbol(extension.full_name)
 
 
 def _with_imports(file: FileDescriptor) -> list[FileDescriptor]:

@@ -5,11 +5,14 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
+from google.protobuf.message import Message
 
 from ..handshake import HandshakeRefused, parse_address
 from ..proto import plugin
+from ..proto.rpc import Method
 from ..transport import Announcement, Broker
 from ._services import Directory
+from ._spool import Channel, Chunk
 
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
@@ -18,6 +21,8 @@ else:
 
 Handlers: TypeAlias = Mapping[str, Handler]
 """By the name of the method."""
+
+_CHANNELS = {Channel.STDOUT: plugin.StdioData.STDOUT, Channel.STDERR: plugin.StdioData.STDERR}
 
 _log = logging.getLogger("goplugin.pluginlib")
 
@@ -82,6 +87,22 @@ def note_services(server: Registering, directory: Directory, adapt: Callable[[Ha
         )
 
     vars(server).update(add_generic_rpc_handlers=generic, add_registered_method_handlers=registered)
+
+
+def entry(method: Method[Message, Message], behaviour: Callable[..., Any]) -> tuple[str, Handler]:
+    """Return the name of a method and the handler that lets ``behaviour`` answer it."""
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[method.client_streaming, method.server_streaming]
+    return method.name, make(behaviour, method.request_from, method.response_bytes)
+
+
+def stdio_data(chunk: Chunk) -> plugin.StdioData:
+    """Return the message that carries a chunk."""
+    return plugin.StdioData(channel=_CHANNELS[chunk.channel], data=chunk.data)
 
 
 def announce(broker: Broker, info: plugin.ConnInfo) -> None:

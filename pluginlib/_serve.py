@@ -66,7 +66,6 @@ def serve(
         network=network,
         workers=workers,
         server_options=server_options,
-        interceptors=interceptors,
         drain=drain,
         leave_with_host=leave_with_host,
         logging=logging,
@@ -76,4 +75,4 @@ def serve(
 
     from ._sync import run  # grpcio takes longer to import than everything else together
 
-    run(handshake, plugins, versions, options)
+    run(handshake, plugins, versions, options, interceptors)

@@ -6,11 +6,9 @@ are handled and the server accepts before the line is out.
 
 import os
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from types import FrameType
 from typing import Generic
 
 from ..handshake import Address, Handshake, HostFault, Line, MachineFault, Reattach
@@ -140,29 +138,23 @@ def staged(
 def _handle_signals(attendant: Attendant) -> Callable[[], None]:
     """Ignore SIGINT and stop on SIGTERM, if this is the main thread; return what undoes the latter.
 
-    A handler that the program installed before stays. SIGINT stays ignored, for Ctrl-C goes to every process of the
-    terminal while the host, which decides, still drains (server.go:462). It gets a handler of its own, for SIG_IGN
-    would be inherited by child processes.
+    SIGINT stays ignored, for Ctrl-C goes to every process of the terminal while the host, which decides, still
+    drains (server.go:462). It gets a handler, for SIG_IGN would be inherited by child processes.
     """
     if threading.current_thread() is not threading.main_thread():
         return _nothing
 
-    def terminate(number: int, frame: FrameType | None) -> None:
+    def terminate(*_: object) -> None:
         attendant.stop(Cause.SIGTERM)
 
-    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL, signal.SIG_IGN):
-        signal.signal(signal.SIGINT, lambda number, frame: None)
-    former = signal.getsignal(signal.SIGTERM)
-    if former not in (signal.SIG_DFL, signal.SIG_IGN):
-        return _nothing
-    signal.signal(signal.SIGTERM, terminate)
-    return lambda: _restore(terminate, former)
+    signal.signal(signal.SIGINT, _nothing)
+    former = signal.signal(signal.SIGTERM, terminate)
+    return lambda: _restore(former)
 
 
-def _restore(ours: object, former: signal.Handlers) -> None:
-    if signal.getsignal(signal.SIGTERM) is ours:
-        signal.signal(signal.SIGTERM, former)
+def _restore(former: object) -> None:
+    signal.signal(signal.SIGTERM, former if callable(former) else signal.SIG_DFL)
 
 
-def _nothing() -> None:
-    """There is nothing to undo."""
+def _nothing(*_: object) -> None:
+    """Do nothing: as a signal handler, and where there is nothing to undo."""

@@ -2,7 +2,7 @@
 
 import functools
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from queue import SimpleQueue
 from time import monotonic
@@ -15,12 +15,11 @@ from ..proto import plugin
 from ..transport import SERVER_OPTIONS, Broker, Workers, listen
 from ._life import Cause
 from ._options import Options
-from ._residents import Handlers, Residents, announce, note_services
+from ._residents import Handlers, Residents, announce, entry, note_services, stdio_data
 from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
 from ._stage import FLUSH_WITHIN, Stage, staged
 
 if TYPE_CHECKING:
-    from . import _health, _reflection
     from ._serve import PluginSet
 
 _P = ParamSpec("_P")
@@ -36,6 +35,7 @@ def run(
     plugins: "PluginSet | None",
     versions: "Mapping[int, PluginSet] | None",
     options: Options,
+    interceptors: "Sequence[grpc.ServerInterceptor]",
 ) -> None:
     """Serve until there is a reason to stop."""
     causes: SimpleQueue[Cause] = SimpleQueue()
@@ -43,7 +43,7 @@ def run(
         calls = _Calls(options.workers)
         server = grpc.server(
             calls,
-            interceptors=options.interceptors,
+            interceptors=list(interceptors),
             options=(*SERVER_OPTIONS, *options.server_options),
         )
         broker, directory = Broker(), Directory()
@@ -91,7 +91,7 @@ class _Calls(Workers):
             while self._running and (left := until - monotonic()) > 0:
                 self._changed.wait(left)
 
-    def _count_down(self, future: Future[Any]) -> None:
+    def _count_down(self, _: Future[Any]) -> None:
         with self._changed:
             self._running -= 1
             self._changed.notify_all()
@@ -142,60 +142,48 @@ class _Own:
         elif not serving:
             end()
 
-    # Health
-
     def _build_health(self) -> Handlers:
+        from ..proto import health
         from . import _health
 
-        def check(request: "_health.Request", context: grpc.ServicerContext) -> "_health.Response":
+        def check(request: health.HealthCheckRequest, context: grpc.ServicerContext) -> health.HealthCheckResponse:
             answer = _health.check(request.service, self._serving)
             if answer is None:
                 context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
             return answer
 
-        def states(request: "_health.ListRequest", context: grpc.ServicerContext) -> "_health.ListResponse":
+        def states(_: health.HealthListRequest, __: grpc.ServicerContext) -> health.HealthListResponse:
             return _health.states(self._serving)
 
-        def watch(request: "_health.Request", context: grpc.ServicerContext) -> "Iterator[_health.Response]":
+        def watch(
+            request: health.HealthCheckRequest, context: grpc.ServicerContext
+        ) -> Iterator[health.HealthCheckResponse]:
             over = threading.Event()
             self._until_over(context, over.set)
             yield _health.watch(request.service, self._serving)
             over.wait()
             yield _health.watch(request.service, self._serving)
 
-        asked, listed = _health.Request.FromString, _health.ListRequest.FromString
-        return {
-            "Check": grpc.unary_unary_rpc_method_handler(
-                _on(self.short, check), asked, _health.Response.SerializeToString
-            ),
-            "List": grpc.unary_unary_rpc_method_handler(
-                _on(self.short, states), listed, _health.ListResponse.SerializeToString
-            ),
-            "Watch": grpc.unary_stream_rpc_method_handler(
-                _on(self.long, watch), asked, _health.Response.SerializeToString
-            ),
-        }
-
-    # Reflection
+        return dict(
+            [
+                entry(health.CHECK, _on(self.short, check)),
+                entry(health.LIST, _on(self.short, states)),
+                entry(health.WATCH, _on(self.long, watch)),
+            ]
+        )
 
     def _build_reflection(self) -> Handlers:
-        from . import _reflection
+        from ..proto import reflection
+        from ._reflection import Reflection
 
-        core = _reflection.Reflection(self._directory.names)
+        core = Reflection(self._directory.names)
 
         def answer(
-            requests: "Iterator[_reflection.Request]", context: grpc.ServicerContext
-        ) -> "Iterator[_reflection.Response]":
-            for request in requests:
-                yield core.answer(request)
+            requests: Iterator[reflection.ServerReflectionRequest], _: grpc.ServicerContext
+        ) -> Iterator[reflection.ServerReflectionResponse]:
+            return map(core.answer, requests)
 
-        return {
-            "ServerReflectionInfo": grpc.stream_stream_rpc_method_handler(
-                _on(self.long, answer), _reflection.Request.FromString, _reflection.Response.SerializeToString
-            )
-        }
-
-    # go-plugin's own
+        return dict([entry(reflection.SERVER_REFLECTION_INFO, _on(self.long, answer))])
 
     def _build_broker(self) -> Handlers:
         def start_stream(
@@ -204,38 +192,29 @@ class _Own:
             send: Callable[[plugin.ConnInfo | None], None],
         ) -> None:
             attendant = self._stage.attendant
-            end = _once(lambda: send(None))
             attendant.stream_opened()
-            self._until_over(context, end)
             if not context.add_callback(attendant.stream_closed):
                 attendant.stream_closed()
+            end = _once(lambda: send(None))
+            self._until_over(context, end)
             for info in requests:
                 announce(self._broker, info)
             end()
 
-        method = plugin.START_STREAM
-        behaviour: Any = _on(self.long, start_stream, non_blocking=True)
-        return {
-            method.name: grpc.stream_stream_rpc_method_handler(behaviour, method.request_from, method.response_bytes)
-        }
+        return dict([entry(plugin.START_STREAM, _on(self.long, start_stream, non_blocking=True))])
 
     def _build_controller(self) -> Handlers:
-        def shutdown(request: plugin.Empty, context: grpc.ServicerContext) -> plugin.Empty:
+        def shutdown(_: plugin.Empty, context: grpc.ServicerContext) -> plugin.Empty:
             # After the answer: the host is not to see its own call fail, as it does with a Go plugin.
             stop = functools.partial(self._stage.attendant.stop, Cause.SHUTDOWN)
             if not context.add_callback(stop):
                 stop()
             return plugin.Empty()
 
-        method = plugin.SHUTDOWN
-        return {
-            method.name: grpc.unary_unary_rpc_method_handler(
-                _on(self.short, shutdown), method.request_from, method.response_bytes
-            )
-        }
+        return dict([entry(plugin.SHUTDOWN, _on(self.short, shutdown))])
 
     def _build_stdio(self) -> Handlers:
-        def stream_stdio(request: plugin.GoogleEmpty, context: grpc.ServicerContext) -> Iterator[plugin.StdioData]:
+        def stream_stdio(_: plugin.GoogleEmpty, context: grpc.ServicerContext) -> Iterator[plugin.StdioData]:
             news = threading.Event()
             reader = self._stage.output.open(news.set)
             if not context.add_callback(reader.close):
@@ -244,16 +223,11 @@ class _Own:
                 news.clear()
                 chunk = reader.take()
                 if chunk is not None:
-                    yield plugin.StdioData(channel=chunk.channel, data=chunk.data)
+                    yield stdio_data(chunk)
                 elif not reader.is_over:
                     news.wait()
 
-        method = plugin.STREAM_STDIO
-        return {
-            method.name: grpc.unary_stream_rpc_method_handler(
-                _on(self.long, stream_stdio), method.request_from, method.response_bytes
-            )
-        }
+        return dict([entry(plugin.STREAM_STDIO, _on(self.long, stream_stdio))])
 
 
 def _on(pool: Workers, behaviour: Callable[_P, _R], *, non_blocking: bool = False) -> Callable[_P, _R]:

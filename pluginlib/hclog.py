@@ -14,7 +14,7 @@ import os
 import threading
 import traceback
 from collections.abc import Mapping
-from datetime import datetime, timezone
+from datetime import UTC, datetime
 from types import TracebackType
 
 __all__ = ["LINE_MAX", "TRACE", "Handler", "install", "line"]
@@ -29,13 +29,15 @@ STDERR = 2
 
 _LEVELS = ((logging.ERROR, "error"), (logging.WARNING, "warn"), (logging.INFO, "info"), (logging.DEBUG, "debug"))
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+_CHATTY = ("grpc", "asyncio")
+_INT_BITS = 1024
 # What a value may take when the line is too long, tried in turn: a few long values, or ever more of them.
 _CLIPS = (24 * 1024, 4 * 1024, 512, 64)
 
 
 def line(level: str, message: str, fields: Mapping[str, object] | None = None, created: float | None = None) -> bytes:
     """Return one record as a line of at most LINE_MAX bytes; ``created`` is seconds since the epoch, now if None."""
-    when = datetime.now(timezone.utc) if created is None else datetime.fromtimestamp(created, timezone.utc)
+    when = datetime.now(UTC) if created is None else datetime.fromtimestamp(created, UTC)
     # The host takes exactly six decimals (log_entry.go:60); a line that it cannot parse loses its level.
     stamp = when.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
     head: dict[str, object] = {"@level": level, "@message": message, "@timestamp": stamp}
@@ -59,11 +61,13 @@ def _encode(record: dict[str, object]) -> bytes:
 def _plain(value: object) -> object:
     """Return the value if JSON has it, else its text."""
     match value:
-        case None | bool() | int() | str():
+        case None | bool() | str():
+            return value
+        case int() if value.bit_length() <= _INT_BITS:  # more digits than CPython converts would raise
             return value
         case float() if math.isfinite(value):
             return value
-        case dict() | list() | tuple():
+        case _ if isinstance(value, dict | list | tuple):
             try:
                 # Through text and back, so that what is clipped or sent later cannot fail or change any more.
                 return json.loads(json.dumps(value, allow_nan=False, default=_text))
@@ -160,7 +164,8 @@ def report(kind: type[BaseException], error: BaseException | None, where: Traceb
 def install() -> bool:
     """Send the root logger's records to the host, unless logging is configured already; return whether it did.
 
-    The root logger then lets everything pass, for the host filters by level as it does for a Go plugin.
+    The root logger then lets everything pass, for the host filters by level as it does for a Go plugin. Only the
+    loggers of what goplugin itself stands on start at info: at debug, grpcio has several records for each call.
     """
     root = logging.getLogger()
     if root.handlers:
@@ -169,4 +174,8 @@ def install() -> bool:
     root.addHandler(Handler())
     if root.level == logging.WARNING:  # Python's default, which would hide info from a host that wants it
         root.setLevel(TRACE)
+        for name in _CHATTY:
+            logger = logging.getLogger(name)
+            if logger.level == logging.NOTSET:
+                logger.setLevel(logging.INFO)
     return True

@@ -1,0 +1,245 @@
+"""The shell with asyncio: grpcio's server of that kind, and the plugin's services on it."""
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import grpc.aio
+
+from ..handshake import Handshake
+from ..proto import plugin
+from ..transport import SERVER_OPTIONS, Broker, Workers, listen
+from ._life import Cause
+from ._options import Options
+from ._residents import Handler, Handlers, Residents, announce, entry, note_services, stdio_data
+from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
+from ._stage import FLUSH_WITHIN, Stage, staged
+
+if TYPE_CHECKING:
+    from .aio import PluginSet
+
+LIMIT = 64 * 1024 * 1024
+"""Bytes of output kept for the reader. While a callback prints, the loop cannot send: all of it has to fit."""
+
+CANCEL_WITHIN = 1.0  # seconds for calls that are cancelled to end
+
+
+async def run(
+    handshake: Handshake,
+    plugins: "PluginSet | None",
+    versions: "Mapping[int, PluginSet] | None",
+    options: Options,
+    interceptors: "Sequence[grpc.aio.ServerInterceptor]",
+) -> None:
+    """Serve until there is a reason to stop."""
+    loop = asyncio.get_running_loop()
+    stop = asyncio.Event()
+    with staged(handshake, plugins, versions, options, lambda _: _poke(loop, stop.set), LIMIT) as stage:
+        stage.output.never_waits = threading.get_ident()
+        pool = Workers(options.workers, "goplugin-call")
+        server = grpc.aio.server(
+            pool,
+            interceptors=list(interceptors),
+            options=(*SERVER_OPTIONS, *options.server_options),
+        )
+        broker, directory = Broker(), Directory()
+        own, calls = _Own(stage, broker, directory), _Calls(loop)
+        server.add_generic_rpc_handlers((own.residents,))
+        note_services(server, directory, calls.counted)
+        for register in stage.plan.plugins.values():
+            registered = register(server, broker)
+            if inspect.isawaitable(registered):
+                await registered
+        listener = listen(server, stage.plan.asked, options.network)
+        stage.on_close(listener.close)
+        await server.start()
+        try:
+            stage.present(listener.address)
+            await stop.wait()
+            own.over.set()
+            stopped = asyncio.create_task(server.stop(options.drain + FLUSH_WITHIN))
+            await calls.wait(options.drain)
+            # Holds up the loop for as long as the pipe takes to empty, at most FLUSH_WITHIN; no call is left to mind.
+            stage.flush()
+            await asyncio.wait({stopped}, timeout=FLUSH_WITHIN)
+        finally:
+            await asyncio.wait({asyncio.create_task(server.stop(0))}, timeout=CANCEL_WITHIN)
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _poke(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
+    """Call back on the loop, from any thread."""
+    try:
+        loop.call_soon_threadsafe(callback)
+    except RuntimeError:
+        pass  # the loop is closed, and whatever waited for this is gone with it
+
+
+class _Calls:
+    """The author's calls, counted. Handlers that are not async run on threads."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._lock = threading.Lock()
+        self._running = 0
+        self._idle = asyncio.Event()
+
+    def __enter__(self) -> None:
+        with self._lock:
+            self._running += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._running -= 1
+            idle = self._running == 0
+        if idle:
+            _poke(self._loop, self._idle.set)
+
+    async def wait(self, within: float) -> None:
+        """Wait until no call runs, at most ``within`` seconds."""
+        try:
+            async with asyncio.timeout(within):
+                while self._running:
+                    self._idle.clear()
+                    await self._idle.wait()
+        except TimeoutError:
+            pass  # they had their time; the server cancels them
+
+    def counted(self, handler: Handler) -> Handler:
+        """Return the handler with its calls counted, of the same kind: grpcio looks at what kind of function it is."""
+        kinds: dict[tuple[bool, bool], tuple[Any, Any]] = {
+            (False, False): (handler.unary_unary, grpc.unary_unary_rpc_method_handler),
+            (False, True): (handler.unary_stream, grpc.unary_stream_rpc_method_handler),
+            (True, False): (handler.stream_unary, grpc.stream_unary_rpc_method_handler),
+            (True, True): (handler.stream_stream, grpc.stream_stream_rpc_method_handler),
+        }
+        behaviour, make = kinds[handler.request_streaming, handler.response_streaming]
+        found: Handler = make(
+            self._counted(behaviour, handler.response_streaming),
+            handler.request_deserializer,
+            handler.response_serializer,
+        )
+        return found
+
+    def _counted(self, behaviour: Any, streams: bool) -> Any:
+        async def coroutine(request: Any, context: Any) -> Any:
+            with self:
+                return await behaviour(request, context)
+
+        async def async_generator(request: Any, context: Any) -> AsyncIterator[Any]:
+            with self:
+                async for response in behaviour(request, context):
+                    yield response
+
+        def generator(request: Any, context: Any) -> Iterator[Any]:
+            with self:
+                yield from behaviour(request, context)
+
+        def function(request: Any, context: Any) -> Any:
+            with self:
+                return behaviour(request, context)
+
+        if inspect.iscoroutinefunction(behaviour):
+            return coroutine
+        if inspect.isasyncgenfunction(behaviour):
+            return async_generator
+        return generator if streams else function
+
+
+class _Own:
+    """The plugin's own services.
+
+    Streams use the context's ``write``: grpcio cancels such a handler where it waits, but leaves a generator alone.
+    """
+
+    def __init__(self, stage: Stage[Any], broker: Broker, directory: Directory) -> None:
+        self._stage, self._broker, self._directory = stage, broker, directory
+        self.over = asyncio.Event()
+        """Set when serving is over: ends all streams but that of stdio, which ends once it has everything."""
+        self.residents = Residents(
+            {
+                HEALTH: self._build_health,
+                REFLECTION: self._build_reflection,
+                REFLECTION_ALPHA: self._build_reflection,
+                BROKER: self._build_broker,
+                CONTROLLER: self._build_controller,
+                STDIO: self._build_stdio,
+            }
+        )
+
+    def _build_health(self) -> Handlers:
+        from ..proto import health
+        from . import _health
+
+        async def check(request: health.HealthCheckRequest, context: Any) -> health.HealthCheckResponse:
+            answer = _health.check(request.service, not self.over.is_set())
+            if answer is None:
+                await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
+                raise AssertionError("abort raises")
+            return answer
+
+        async def states(_: health.HealthListRequest, __: Any) -> health.HealthListResponse:
+            return _health.states(not self.over.is_set())
+
+        async def watch(request: health.HealthCheckRequest, context: Any) -> None:
+            await context.write(_health.watch(request.service, not self.over.is_set()))
+            await self.over.wait()
+            await context.write(_health.watch(request.service, False))
+
+        return dict([entry(health.CHECK, check), entry(health.LIST, states), entry(health.WATCH, watch)])
+
+    def _build_reflection(self) -> Handlers:
+        from ..proto import reflection
+        from ._reflection import Reflection
+
+        core = Reflection(self._directory.names)
+
+        async def answer(requests: AsyncIterator[reflection.ServerReflectionRequest], context: Any) -> None:
+            async for request in requests:
+                await context.write(core.answer(request))
+
+        return dict([entry(reflection.SERVER_REFLECTION_INFO, answer)])
+
+    def _build_broker(self) -> Handlers:
+        async def read(requests: AsyncIterator[plugin.ConnInfo]) -> None:
+            async for info in requests:
+                announce(self._broker, info)
+
+        async def start_stream(requests: AsyncIterator[plugin.ConnInfo], _: Any) -> None:
+            self._stage.attendant.stream_opened()
+            tasks = [asyncio.ensure_future(read(requests)), asyncio.ensure_future(self.over.wait())]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            finally:
+                for task in tasks:
+                    task.cancel()
+                self._stage.attendant.stream_closed()
+
+        return dict([entry(plugin.START_STREAM, start_stream)])
+
+    def _build_controller(self) -> Handlers:
+        async def shutdown(_: plugin.Empty, context: Any) -> plugin.Empty:
+            # After the answer: the host is not to see its own call fail, as it does with a Go plugin.
+            context.add_done_callback(lambda _: self._stage.attendant.stop(Cause.SHUTDOWN))
+            return plugin.Empty()
+
+        return dict([entry(plugin.SHUTDOWN, shutdown)])
+
+    def _build_stdio(self) -> Handlers:
+        async def stream_stdio(_: plugin.GoogleEmpty, context: Any) -> None:
+            loop, news = asyncio.get_running_loop(), asyncio.Event()
+            reader = self._stage.output.open(lambda: _poke(loop, news.set))
+            try:
+                while not reader.is_over:
+                    news.clear()
+                    chunk = reader.take()
+                    if chunk is not None:
+                        await context.write(stdio_data(chunk))
+                    elif not reader.is_over:
+                        await news.wait()
+            finally:
+                reader.close()
+
+        return dict([entry(plugin.STREAM_STDIO, stream_stdio)])
