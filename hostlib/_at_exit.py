@@ -1,44 +1,39 @@
-"""Stops at the interpreter's exit what nobody stopped before. Never touches a client of another process.
+"""Stops at the interpreter's exit what nobody stopped before. Never touches a plugin of another process.
 
 It keeps its clients alive: one that was forgotten while its plugin runs is stopped all the same.
 """
 
 import atexit
 import os
+from collections.abc import Callable
 from time import monotonic
-from typing import Protocol
 
 from ._ladder import StopBudget
 
+Stop = Callable[[StopBudget], object]
+"""Stops a plugin within a budget. It starts no thread: at this time of its life Python starts no more."""
 
-class Stoppable(Protocol):
-    """A client as this module sees it."""
-
-    def stop_at_exit(self, budget: StopBudget) -> None:
-        """Stop the plugin, without starting a thread: at this time of its life Python starts no more."""
-        ...
+_owners: dict[Stop, int] = {}
 
 
-_clients: dict[Stoppable, int] = {}
+def keep(stop: Stop) -> None:
+    """See to it that ``stop`` is called in the end."""
+    _owners[stop] = os.getpid()
 
 
-def keep(client: Stoppable) -> None:
-    """See to it that ``client`` is stopped in the end."""
-    _clients[client] = os.getpid()
-
-
-def forget(client: Stoppable) -> None:
-    """``client`` was stopped."""
-    _clients.pop(client, None)
+def forget(stop: Stop) -> None:
+    """The plugin has stopped."""
+    _owners.pop(stop, None)
 
 
 @atexit.register
 def _stop_all() -> None:
     # A fork inherits this list, but the plugins are its parent's.
-    mine = [client for client, owner in _clients.items() if owner == os.getpid()]
+    mine = [stop for stop, owner in _owners.items() if owner == os.getpid()]
     budget = StopBudget()
-    limit = monotonic() + budget.total  # one for all of them: a hundred stuck plugins take no longer than one
-    for client in mine:
-        left = max(0.0, limit - monotonic() - budget.kill)
-        share = min(budget.shutdown, left)
-        client.stop_at_exit(StopBudget(shutdown=share, terminate=min(budget.terminate, left - share)))
+    limit = monotonic() + budget.shutdown + budget.terminate
+    for stop in mine:
+        # One limit for all of them: a hundred stuck plugins take hardly longer than one.
+        left = max(0.0, limit - monotonic())
+        shutdown = min(budget.shutdown, left)
+        stop(StopBudget(shutdown=shutdown, terminate=min(budget.terminate, left - shutdown)))

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Mapping, Sequence
+from time import monotonic
 from typing import IO, cast
 
 from ..handshake import MachineFault
 
 READ_SIZE = 64 * 1024  # what a Linux pipe holds
+DRAIN = 0.25  # seconds for which the pipes are read after the process has ended: a grandchild may hold them for ever
 
 
 class Child:
@@ -25,7 +27,6 @@ class Child:
     Attributes:
         pid: its process id, which is that of its group and session too.
         stdout, stderr: descriptors to read, non-blocking; whoever reads them closes them with ``close_pipes``.
-        killed: it was still running when we first sent SIGKILL.
         exit: a descriptor that is readable once the process is gone. Whether grandchildren hold the pipes open does not
             matter to it.
 
@@ -56,7 +57,7 @@ class Child:
         self.stdout, self.stderr = (pipe.fileno() for pipe in self._pipes)
         self._lock = threading.Lock()
         self._status: int | None = None
-        self.killed = False
+        self._killed_at: float | None = None
         self._waiting = 0
         self._closing = False
         try:
@@ -98,25 +99,31 @@ class Child:
         with self._lock:
             if self._status is None:
                 self._send(number)
-                self.killed = self.killed or number == signal.SIGKILL
+                if number == signal.SIGKILL and self._killed_at is None:
+                    self._killed_at = monotonic()
+
+    @property
+    def killed(self) -> bool:
+        """Whether it was still running when we first sent it SIGKILL."""
+        return self._killed_at is not None
 
     def close_pipes(self) -> None:
         """Close our ends of stdout and stderr."""
         for pipe in self._pipes:
             pipe.close()
 
-    def end(self) -> None:
+    def end(self, seconds: float) -> None:
         """Kill whatever is left of the group and let go of the process and of ``exit``.
 
         Raises:
-            MachineFault: the process has not ended, although there was time since an earlier SIGKILL.
+            MachineFault: the process has not ended ``seconds`` after the first SIGKILL.
         """
         self.send(signal.SIGKILL)
-        status = self.status()
+        status = self.wait(seconds - (monotonic() - (self._killed_at or 0.0)))
         self._closing = True
         self._close_exit()
         if status is None:
-            raise MachineFault(f"the plugin's process {self.pid} does not end after SIGKILL")
+            raise MachineFault(f"the plugin's process {self.pid} does not end: {seconds:g} s since SIGKILL")
 
     def _send(self, number: signal.Signals) -> None:
         try:

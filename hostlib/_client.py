@@ -1,58 +1,35 @@
 """The synchronous client: threads and blocking calls around the pure parts of this room."""
 
-import logging
 import os
 import signal
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import dataclass
 from time import monotonic
 from types import TracebackType
-from typing import Generic, TypeVar, assert_never
+from typing import Generic, Self, TypeVar, assert_never
 
 import grpc
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from ..handshake import Handshake, Line, MachineFault, Misuse, PluginFault, PluginLost, StartTimeout
+from ..handshake import Line, MachineFault, Misuse, PluginLost
 from ..transport import Broker, PrivateDirectory
 from . import _at_exit
 from ._channel import LostInCall, PluginChannel
-from ._child import Child
-from ._config import Config
-from ._hclog import legible
+from ._child import DRAIN, Child
 from ._ladder import Ladder, Rung, StopBudget, Stopped
-from ._launch import SETTLE, Launch
-from ._link import CHECK, HEALTH_NAME, Link
-from ._output import Output, Sink, Tap
-from ._states import Lifecycle, State
-from ._supervisor import DRAIN, Supervisor
+from ._launch import SETTLE
+from ._link import Link
+from ._plugin import Plugin, StartTimes
+from ._services import CHECK, HEALTH, NO_ANSWER, judge_health, unhealthy
+from ._states import State
+from ._supervisor import Supervisor
 
 T = TypeVar("T")
-V = TypeVar("V")
 
-_NO_ANSWER = {
-    grpc.StatusCode.UNAVAILABLE,
-    grpc.StatusCode.DEADLINE_EXCEEDED,
-    grpc.StatusCode.CANCELLED,
-}
 _TIDY = 2.0  # seconds that another thread may need after its steps, for threads to join
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StartTimes:
-    """How long a start took, in seconds since the process was spawned.
-
-    Attributes:
-        line: until its handshake line.
-        connected: until it answered its first call.
-    """
-
-    line: float
-    connected: float
-
-
-class Client(Generic[T]):
+class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
     """Starts one plugin, talks to it and stops it. Safe to use from any thread.
 
     ::
@@ -81,55 +58,13 @@ class Client(Generic[T]):
         Misuse: an argument makes no sense.
     """
 
-    def __init__(
-        self,
-        command: Sequence[str | os.PathLike[str]],
-        handshake: Handshake,
-        plugins: Mapping[str, Callable[[grpc.Channel], T]] | None = None,
-        *,
-        versions: Mapping[int, Mapping[str, Callable[[grpc.Channel], T]]] | None = None,
-        env: Mapping[str, str] | None = None,
-        skip_host_env: bool = False,
-        cwd: str | os.PathLike[str] | None = None,
-        start_timeout: float = 30.0,
-        call_timeout: float | None = 60.0,
-        stop_budget: StopBudget = StopBudget(),  # noqa: B008 - frozen
-        sync_stdout: Sink | None = None,
-        sync_stderr: Sink | None = None,
-        stderr: Sink | None = None,
-        logger: logging.Logger | None = None,
-        min_port: int = 10000,
-        max_port: int = 25000,
-    ) -> None:
-        self._config = Config[Callable[[grpc.Channel], T]].checked(
-            command,
-            handshake,
-            plugins,
-            versions,
-            env=env,
-            skip_host_env=skip_host_env,
-            cwd=cwd,
-            start_timeout=start_timeout,
-            call_timeout=call_timeout,
-            stop_budget=stop_budget,
-            min_port=min_port,
-            max_port=max_port,
-        )
-        self._output = Output(self._config.name, logger, stderr)
-        self._sync_stdout = Tap(sync_stdout, "sync_stdout", self._output.logger)
-        self._sync_stderr = Tap(sync_stderr, "sync_stderr", self._output.logger)
+    def _prepare(self) -> None:
         self._lock = threading.RLock()  # for the state and for _child; a signal handler may call stop within start
-        self._life = Lifecycle()
         self._over = threading.Event()
         self._undo = ExitStack()
-        self._child: Child | None = None
         self._supervisor: Supervisor | None = None
         self._link: Link | None = None
         self._channel: PluginChannel | None = None
-        self._line: Line | None = None
-        self._times: StartTimes | None = None
-        self._stopped: Stopped | None = None
-        self._abandoned = False
 
     def start(self) -> None:
         """Start the plugin and connect to it.
@@ -146,14 +81,14 @@ class Client(Generic[T]):
         with ExitStack() as undo:
             with self._lock:
                 self._life.enter(State.STARTING)
-                _at_exit.keep(self)
+                _at_exit.keep(self._stop)
                 undo.callback(self._gone)
                 directory = PrivateDirectory(os.environ)
                 undo.callback(directory.close)
                 environment = self._config.environment(os.environ, directory.path)
                 begun = monotonic()
                 child = self._child = Child(self._config.command, environment, self._config.cwd)
-                undo.callback(child.end)
+                undo.callback(child.end, self._config.stop_budget.kill)
                 supervisor = self._supervisor = Supervisor(child, self._output, self._config.name)
                 undo.callback(supervisor.close)
             try:
@@ -167,8 +102,7 @@ class Client(Generic[T]):
             except BaseException as error:
                 self._kill(child)
                 if self._abandoned and isinstance(error, PluginLost):
-                    argv, pid = self._config.command, child.pid
-                    raise PluginLost("was stopped while it was starting", argv=argv, pid=pid) from None
+                    raise self._given_up() from None
                 raise
 
     def dispense(self, name: str) -> T:
@@ -178,13 +112,10 @@ class Client(Generic[T]):
             Misuse: the negotiated version has no such plugin, or none is running.
             PluginLost: the plugin has ended.
         """
-        channel, plugins = self.channel, self._config.versions[self.negotiated_version]
-        if name not in plugins:
-            known = ", ".join(sorted(plugins))
-            raise Misuse(f"version {self.negotiated_version} has no plugin {name!r}; it has {known}")
-        if self.exited and (loss := self._loss("has ended")) is not None:
-            raise loss
-        return plugins[name](channel)
+        make, channel = self._maker(name), self.channel
+        if self.exited:
+            raise self._lost("has ended")
+        return make(channel)
 
     def ping(self, timeout: float = 5.0) -> None:
         """Ask the plugin whether it is healthy, and wait for the answer for ``timeout`` seconds.
@@ -196,14 +127,12 @@ class Client(Generic[T]):
         """
         check = self.channel.unary_unary(CHECK.path, CHECK.request_bytes, CHECK.response_from)
         try:
-            answer = check(HealthCheckRequest(service=HEALTH_NAME), timeout=timeout)
+            answer = check(HEALTH, timeout=timeout)
         except LostInCall:
             raise
         except grpc.RpcError as error:
-            raise PluginFault(f"the plugin's health check failed: {error.code().name}: {error.details()}") from error
-        if answer.status != HealthCheckResponse.SERVING:
-            status = HealthCheckResponse.ServingStatus.Name(answer.status)
-            raise PluginFault(f"the plugin says of itself that it is {status}")
+            raise unhealthy(error) from error
+        judge_health(answer)
 
     def stop(self) -> Stopped:
         """Stop the plugin and release all that belongs to it; return how it went.
@@ -216,11 +145,7 @@ class Client(Generic[T]):
         """
         return self._stop(self._config.stop_budget)
 
-    def stop_at_exit(self, budget: StopBudget) -> None:
-        """Stop within ``budget``, when the interpreter exits."""
-        self._stop(budget)
-
-    def __enter__(self) -> "Client[T]":
+    def __enter__(self) -> Self:
         self.start()
         return self
 
@@ -228,31 +153,6 @@ class Client(Generic[T]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    @property
-    def exited(self) -> bool:
-        """Whether its process has ended. False before the start."""
-        return self._child is not None and self._child.status() is not None
-
-    @property
-    def id(self) -> int | None:
-        """The process id, or None before the start."""
-        return self._child.pid if self._child is not None else None
-
-    @property
-    def line(self) -> Line:
-        """Its handshake line."""
-        return self._known(self._line)
-
-    @property
-    def negotiated_version(self) -> int:
-        """The protocol version that the plugin chose."""
-        return self.line.version
-
-    @property
-    def protocol(self) -> str:
-        """The protocol that it speaks."""
-        return self.line.protocol
 
     @property
     def channel(self) -> grpc.Channel:
@@ -266,56 +166,17 @@ class Client(Generic[T]):
         """The book-keeping of brokered connections."""
         return self._known(self._link).broker
 
-    @property
-    def times(self) -> StartTimes:
-        """How long its start took."""
-        return self._known(self._times)
-
-    @property
-    def stopped(self) -> Stopped | None:
-        """How it stopped, or None as long as it has not been stopped."""
-        return self._stopped
-
-    @property
-    def stderr_tail(self) -> tuple[str, ...]:
-        """Its last lines on stderr."""
-        return tuple(legible(line) for line in self._output.tail())
-
-    def _known(self, value: V | None) -> V:
-        if value is None:
-            raise Misuse(f"the plugin {self._life.state.value}")
-        return value
-
-    def _launch(self, child: Child, begun: float) -> Launch:
-        return Launch(
-            now=begun,
-            timeout=self._config.start_timeout,
-            versions=self._config.versions,
-            argv=self._config.command,
-            pid=child.pid,
-            stderr=self._output.tail,
-        )
-
     def _connect(self, supervisor: Supervisor, line: Line, begun: float, undo: ExitStack) -> None:
-        timeout = self._config.start_timeout
         link = self._link = Link(line.address, self._config.name, self._output.logger)
         undo.callback(link.close)
         settled = threading.Event()
         supervisor.start(on_exit=settled.set)
-        left = begun + timeout - monotonic()
+        left = begun + self._config.start_timeout - monotonic()
         probe = link.probe(left, settled.set)
         settled.wait(left + SETTLE)
         code = probe.code() if probe.done() else grpc.StatusCode.DEADLINE_EXCEEDED
-        if code in _NO_ANSWER or self.exited:
-            if (loss := self._loss("ended between its handshake line and its first answer")) is not None:
-                raise loss
-            kind, what = (
-                (StartTimeout, f"gave no answer at {line.address} within {timeout:g} s")
-                if code is grpc.StatusCode.DEADLINE_EXCEEDED
-                else (PluginLost, f"broke off the connection to {line.address}")
-            )
-            argv, pid = self._config.command, self.id
-            raise kind(f"printed its handshake line but {what}", argv=argv, pid=pid, stderr=self._output.tail())
+        if code in NO_ANSWER or self.exited:
+            raise self._loss("ended between its handshake line and its first answer") or self._silent(code, line)
         link.open(self._sync_stdout, self._sync_stderr)
         self._channel = PluginChannel(link.channel, self._config.call_timeout, self._verdict)
 
@@ -331,14 +192,11 @@ class Client(Generic[T]):
 
     def _loss(self, reason: str) -> PluginLost | None:
         """Return the error that tells how the process ended, or None when a moment later it still runs."""
-        child, supervisor = self._known(self._child), self._known(self._supervisor)
-        # The connection breaks before the process is gone.
-        status = child.wait(SETTLE)
-        if status is None:
+        # The connection breaks a moment before the process is gone.
+        if self._known(self._child).wait(SETTLE) is None:
             return None
-        supervisor.drained.wait(2 * DRAIN)
-        argv, stderr = self._config.command, self._output.tail()
-        return PluginLost(reason, argv=argv, pid=child.pid, status=status, stderr=stderr)
+        self._known(self._supervisor).drained.wait(2 * DRAIN)
+        return self._lost(reason)
 
     def _stop(self, budget: StopBudget) -> Stopped:
         with self._lock:
@@ -386,13 +244,13 @@ class Client(Generic[T]):
         begun = monotonic()
         child.status()  # one that has ended of itself was not killed
         child.send(signal.SIGKILL)
-        status = child.wait(self._config.stop_budget.kill)
-        self._stopped = Stopped.after(Rung.KILL if child.killed else None, status, monotonic() - begun)
+        child.wait(self._config.stop_budget.kill)
+        self._fell(monotonic() - begun)
 
     def _gone(self) -> None:
         with self._lock:
             self._life.enter(State.GONE)
         if self._stopped is None:
             self._stopped = Stopped.after(None, None, 0.0)
-        _at_exit.forget(self)
+        _at_exit.forget(self._stop)
         self._over.set()

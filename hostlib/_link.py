@@ -13,20 +13,14 @@ from typing import Any, TypeVar
 
 import grpc
 from google.protobuf.message import Message
-from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from ..handshake import Address, HandshakeRefused, parse_address
+from ..handshake import Address, HandshakeRefused
 from ..proto import plugin
 from ..proto.rpc import Method
-from ..transport import CHANNEL_OPTIONS, Announcement, Broker, target
+from ..transport import CHANNEL_OPTIONS, Broker, target
 from ._hclog import legible
-from ._supervisor import DRAIN
-
-HEALTH_NAME = "plugin"  # the name under which every plugin reports its health (grpc_server.go:23)
-CHECK = Method(path="/grpc.health.v1.Health/Check", request=HealthCheckRequest, response=HealthCheckResponse)
-ABSENT = frozenset({grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
-"""How a stream ends where the plugin has none, where it has ended, and where we closed the channel."""
-_PERHAPS_HEARD = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED})
+from ._launch import SETTLE
+from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER, announcement
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
@@ -50,15 +44,10 @@ class Link:
 
     def probe(self, seconds: float, settled: Callable[[], object]) -> Any:
         """Ask for the plugin's health, as the first call on the connection; ``settled`` is called when it ended."""
-        call: Any = self.unary(CHECK).future(
-            HealthCheckRequest(service=HEALTH_NAME), timeout=max(0.0, seconds), wait_for_ready=True
-        )
+        # A future has more than the type stubs of grpc know.
+        call: Any = self._unary(CHECK).future(HEALTH, timeout=max(0.0, seconds), wait_for_ready=True)
         call.add_done_callback(lambda _: settled())
         return call
-
-    def unary(self, method: Method[Req, Res]) -> "grpc.UnaryUnaryMultiCallable[Req, Res]":
-        """Return a callable for a unary method."""
-        return self.channel.unary_unary(method.path, method.request_bytes, method.response_from)
 
     def open(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
         """Open the two streams; what comes on StreamStdio goes to ``stdout`` and ``stderr``."""
@@ -66,59 +55,56 @@ class Link:
         self._run("stdio", self._read_stdio, stdout, stderr)
 
     def shut_down(self, seconds: float) -> bool:
-        """Ask the plugin to end; return False where it cannot be asked.
-
-        A lost connection is no failure: a Go plugin stops its server inside the handler (grpc_controller.go:23).
-        """
+        """Ask the plugin to end; return False where it cannot be asked."""
         try:
-            self.unary(plugin.SHUTDOWN)(plugin.Empty(), timeout=max(0.0, seconds))
+            self._unary(plugin.SHUTDOWN)(plugin.Empty(), timeout=max(0.0, seconds))
         except grpc.RpcError as error:
-            return error.code() in _PERHAPS_HEARD
+            return error.code() in NO_ANSWER
         except ValueError:  # grpc's answer where the caller has closed the channel
             return False
         return True
 
     def close(self) -> None:
         """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
-        limit = monotonic() + DRAIN
-        for thread in self._threads:
-            self._join(thread, limit)
+        self._join()
         self._to_plugin.put(None)
         self.channel.close()
-        limit = monotonic() + DRAIN
-        for thread in self._threads:
-            self._join(thread, limit)
+        self._join()
 
-    def _join(self, thread: threading.Thread, limit: float) -> None:
-        if thread is not threading.current_thread():
-            thread.join(max(0.0, limit - monotonic()))
+    def _unary(self, method: Method[Req, Res]) -> "grpc.UnaryUnaryMultiCallable[Req, Res]":
+        return self.channel.unary_unary(method.path, method.request_bytes, method.response_from)
+
+    def _join(self) -> None:
+        limit = monotonic() + SETTLE
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(max(0.0, limit - monotonic()))
 
     def _run(self, what: str, work: Callable[..., None], *arguments: Any) -> None:
         def guarded() -> None:
             try:
                 work(*arguments)
             except grpc.RpcError as error:
-                level = logging.DEBUG if error.code() in ABSENT else logging.WARNING
+                level = logging.DEBUG if error.code() in STREAM_OVER else logging.WARNING
                 self._logger.log(level, "the %s stream ended: %s", what, error.code().name)
             except ValueError:
-                self._logger.debug("the channel was closed before the %s stream was open", what)
+                self._logger.debug("the connection was closed before the %s stream was open", what)
 
         thread = threading.Thread(target=guarded, name=f"goplugin-{what}-{self._name}", daemon=True)
-        self._threads.append(thread)
         thread.start()
+        self._threads.append(thread)
 
     def _read_broker(self) -> None:
         method = plugin.START_STREAM
         opened = self.channel.stream_stream(method.path, method.request_bytes, method.response_from)
         for info in opened(self._announcements()):
-            if info.HasField("knock"):
-                continue  # only for multiplexing, which was not asked for
             try:
-                address = parse_address(info.network, info.address)
+                found = announcement(info)
             except HandshakeRefused as error:
                 self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
-                continue
-            self.broker.announced(Announcement(id=info.service_id, address=address))
+            else:
+                if found is not None:
+                    self.broker.announced(found)
 
     def _announcements(self) -> Iterator[plugin.ConnInfo]:
         while (info := self._to_plugin.get()) is not None:

@@ -18,7 +18,7 @@ class State(enum.Enum):
 ALLOWED = {
     State.NEW: {State.STARTING, State.GONE},
     State.STARTING: {State.READY, State.GONE},
-    State.READY: {State.STOPPING},
+    State.READY: {State.STOPPING, State.GONE},  # gone at once: interrupted at the last step of its start
     State.STOPPING: {State.GONE},
     State.GONE: set[State](),
 }

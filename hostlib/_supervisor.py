@@ -11,13 +11,10 @@ import threading
 from collections.abc import Callable, Iterator
 from time import monotonic
 
-from ..handshake import Line
-from ._child import READ_SIZE, Child
-from ._launch import SETTLE, Launch
+from ..handshake import Line, MachineFault
+from ._child import DRAIN, READ_SIZE, Child
+from ._launch import Launch
 from ._output import Output
-
-DRAIN = SETTLE
-"""Seconds for which the pipes are read after the process has ended: a grandchild may hold them open for ever."""
 
 
 class Supervisor:
@@ -29,7 +26,11 @@ class Supervisor:
 
     def __init__(self, child: Child, output: Output, name: str) -> None:
         self._child, self._output = child, output
-        self._selector = selectors.DefaultSelector()
+        try:
+            self._selector = selectors.DefaultSelector()
+        except OSError as error:
+            child.close_pipes()
+            raise MachineFault(f"cannot watch the plugin {name!r}: {error.strerror}") from error
         for descriptor in (child.stdout, child.stderr, child.exit):
             self._selector.register(descriptor, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name=f"goplugin-supervisor-{name}", daemon=True)

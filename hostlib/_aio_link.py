@@ -1,0 +1,108 @@
+"""The asyncio twin of ``_link.py``: the channel to one plugin, and the two streams that a host keeps open on it."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from typing import TypeVar
+
+import grpc
+from google.protobuf.message import Message
+from grpc import aio
+
+from ..handshake import Address, HandshakeRefused
+from ..proto import plugin
+from ..proto.rpc import Method
+from ..transport import CHANNEL_OPTIONS, Broker, target
+from ._hclog import legible
+from ._launch import SETTLE
+from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER, announcement
+
+Req = TypeVar("Req", bound=Message)
+Res = TypeVar("Res", bound=Message)
+
+
+class Link:
+    """A connection, with nothing running on it yet.
+
+    Attributes:
+        channel: grpc.aio's own channel.
+        broker: what the plugin announces of its brokered connections.
+    """
+
+    def __init__(self, address: Address, name: str, logger: logging.Logger) -> None:
+        # Where TLS will come in: between the line's address and the channel.
+        self.channel = aio.insecure_channel(target(address), CHANNEL_OPTIONS)
+        self.broker = Broker()
+        self._name, self._logger = name, logger
+        self._closing = False
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def probe(self, seconds: float) -> grpc.StatusCode:
+        """Ask for the plugin's health, as the first call on the connection; return how the call ended."""
+        try:
+            await self._unary(CHECK)(HEALTH, timeout=max(0.0, seconds), wait_for_ready=True)
+        except aio.AioRpcError as error:
+            return error.code()
+        return grpc.StatusCode.OK
+
+    def open(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
+        """Open the two streams; what comes on StreamStdio goes to ``stdout`` and ``stderr``."""
+        self._run("broker", self._read_broker())
+        self._run("stdio", self._read_stdio(stdout, stderr))
+
+    async def shut_down(self, seconds: float) -> bool:
+        """Ask the plugin to end; return False where it cannot be asked."""
+        try:
+            await self._unary(plugin.SHUTDOWN)(plugin.Empty(), timeout=max(0.0, seconds))
+        except aio.AioRpcError as error:
+            return error.code() in NO_ANSWER
+        except aio.UsageError:  # grpc's answer where the caller has closed the channel
+            return False
+        return True
+
+    async def close(self) -> None:
+        """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SETTLE)
+        self._closing = True
+        await self.channel.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=SETTLE)
+
+    def _unary(self, method: Method[Req, Res]) -> "aio.UnaryUnaryMultiCallable[Req, Res]":
+        return self.channel.unary_unary(method.path, method.request_bytes, method.response_from)
+
+    def _run(self, what: str, work: Coroutine[None, None, None]) -> None:
+        async def guarded() -> None:
+            try:
+                await work
+            except aio.AioRpcError as error:
+                level = logging.DEBUG if error.code() in STREAM_OVER else logging.WARNING
+                self._logger.log(level, "the %s stream ended: %s", what, error.code().name)
+            except asyncio.CancelledError:
+                if not self._closing:
+                    raise
+                # So grpc tells of its calls when we close the channel under them.
+
+        self._tasks.append(asyncio.create_task(guarded(), name=f"goplugin-{what}-{self._name}"))
+
+    async def _read_broker(self) -> None:
+        method = plugin.START_STREAM
+        opened = self.channel.stream_stream(method.path, method.request_bytes, method.response_from)
+        async for info in opened():  # open to both sides, though there is nothing to tell the plugin so far
+            try:
+                found = announcement(info)
+            except HandshakeRefused as error:
+                self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
+            else:
+                if found is not None:
+                    self.broker.announced(found)
+
+    async def _read_stdio(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
+        method = plugin.STREAM_STDIO
+        opened = self.channel.unary_stream(method.path, method.request_bytes, method.response_from)
+        sinks = {plugin.StdioData.STDOUT: stdout, plugin.StdioData.STDERR: stderr}
+        async for piece in opened(plugin.GoogleEmpty()):
+            sink = sinks.get(piece.channel)
+            if sink is not None:
+                sink(piece.data)

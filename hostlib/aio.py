@@ -1,0 +1,9 @@
+"""The asyncio shell of ``goplugin.hostlib``: the same client for an event loop, on ``grpc.aio``.
+
+A plugin's stubs are made for its ``grpc.aio`` channel, so their calls are awaited. The records are those of
+``goplugin.hostlib``.
+"""
+
+from ._aio_client import Client as Client
+
+__all__ = ["Client"]
