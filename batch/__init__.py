@@ -11,6 +11,9 @@ from ._processor import Config as Config
 from ._processor import Processor as Processor
 from ._processor import Result as Result
 from ._processor import processor as processor
+from ._serve import HANDSHAKE as HANDSHAKE
+from ._serve import PROCESSOR as PROCESSOR
+from ._serve import serve as serve
 from ._value import Value as Value
 
 __all__ = [
@@ -18,6 +21,9 @@ __all__ = [
     "Batch",
     "Value",
     "processor",
+    "serve",
+    "HANDSHAKE",
+    "PROCESSOR",
     "Processor",
     "Config",
     "Result",

@@ -1,16 +1,23 @@
-"""BatchProcessorService on top of one processor: what its calls answer. Knows messages, never a server."""
+"""BatchProcessorService on top of one processor: what its calls answer. Imported once a host has started us."""
 
 import logging
 import threading
 from collections.abc import Callable, Iterable
-from typing import cast
+from typing import Any, TypeVar, cast
+
+import grpc
+from google.protobuf.message import Message as WireMessage
 
 from ..handshake import Misuse
 from ..proto import redpanda
+from ..proto.rpc import Method
 from ._errors import BadValue
 from ._message import Message
 from ._processor import Config, Processor, Step
 from ._value import read_value
+
+_Req = TypeVar("_Req", bound=WireMessage)
+_Res = TypeVar("_Res", bound=WireMessage)
 
 _log = logging.getLogger("goplugin.batch")
 _RETURNS = "a processor returns a Message, several of them, or None"
@@ -96,6 +103,26 @@ class ProcessorService:
                 _log.warning(
                     "%s failed on a message; later failures are not logged", self._processor.name, exc_info=True
                 )
+
+
+def add_to_server(service: ProcessorService, server: grpc.Server) -> None:
+    """Let ``server`` answer with ``service``."""
+    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
+        redpanda.PROCESSOR_INIT.name: _handler(redpanda.PROCESSOR_INIT, service.init),
+        redpanda.PROCESSOR_PROCESS_BATCH.name: _handler(redpanda.PROCESSOR_PROCESS_BATCH, service.process),
+        redpanda.PROCESSOR_CLOSE.name: _handler(redpanda.PROCESSOR_CLOSE, lambda _: service.close()),
+    }
+    generic = grpc.method_handlers_generic_handler(redpanda.BATCH_PROCESSOR.name, handlers)
+    server.add_generic_rpc_handlers((generic,))
+
+
+def _handler(method: Method[_Req, _Res], answer: Callable[[_Req], _Res]) -> "grpc.RpcMethodHandler[_Req, _Res]":
+    def behaviour(request: _Req, _context: grpc.ServicerContext) -> _Res:
+        return answer(request)
+
+    return grpc.unary_unary_rpc_method_handler(
+        behaviour, request_deserializer=method.request_from, response_serializer=method.response_bytes
+    )
 
 
 def _parts(result: object) -> Iterable[Message]:
