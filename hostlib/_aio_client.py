@@ -268,6 +268,7 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
 
     def _gone(self) -> None:
         self._life.enter(State.GONE)
+        self._link = self._channel = None  # grpc.aio keeps a thread and descriptors as long as there is a channel
         if self._stopped is None:
             self._stopped = Stopped.after(None, None, 0.0)
         _at_exit.forget(self._stop_at_exit)

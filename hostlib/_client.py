@@ -250,6 +250,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
     def _gone(self) -> None:
         with self._lock:
             self._life.enter(State.GONE)
+        self._link = self._channel = None
         if self._stopped is None:
             self._stopped = Stopped.after(None, None, 0.0)
         _at_exit.forget(self._stop)

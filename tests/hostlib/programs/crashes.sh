@@ -1,0 +1,2 @@
+# Dies of a signal before its line.
+kill -SEGV $$

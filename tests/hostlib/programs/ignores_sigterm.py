@@ -1,0 +1,8 @@
+"""Knows no Shutdown and ignores SIGTERM."""
+
+import signal
+
+from bare import Plugin
+
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+Plugin().without("/plugin.GRPCController/Shutdown").serve()

@@ -1,0 +1,7 @@
+"""Says yes to Shutdown and lives on."""
+
+from bare import Plugin
+
+plugin = Plugin()
+plugin.unary["/plugin.GRPCController/Shutdown"] = lambda request, context: b""
+plugin.serve()

@@ -1,0 +1,9 @@
+"""Writes to stderr what it is sent."""
+
+import os
+
+from bare import Plugin
+
+plugin = Plugin()
+plugin.unary["/test.Echo/Echo"] = lambda request, context: os.write(2, request) and b""
+plugin.serve()

@@ -1,0 +1,3 @@
+# Never prints a line.
+echo "waiting for the database" >&2
+exec sleep 60

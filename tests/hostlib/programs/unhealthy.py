@@ -1,0 +1,7 @@
+"""Says that it does not serve."""
+
+from bare import Plugin
+
+plugin = Plugin()
+plugin.unary["/grpc.health.v1.Health/Check"] = lambda request, context: b"\x08\x02"
+plugin.serve()
