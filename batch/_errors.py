@@ -38,6 +38,23 @@ class BadFile(Misuse):
         super().__init__(": ".join(part for part in (place, field) if part) + f": got {got}, want {want}")
 
 
+class RunFailed(GoPluginError):
+    """A run of a pipeline could not go on. The error that it failed with is its cause.
+
+    Attributes:
+        part: "input", "output", or the name of the processor.
+        cause: what went wrong there.
+        lost: messages that were read, and neither written nor dropped by a processor.
+    """
+
+    def __init__(self, part: str, cause: BaseException, lost: int) -> None:
+        self.part, self.cause, self.lost = part, cause, lost
+        what = str(cause) if isinstance(cause, GoPluginError) else f"{type(cause).__name__}: {cause}"
+        head, _, rest = what.partition("\n")
+        tail = f" ({lost} messages that were read were not written)" if lost else ""
+        super().__init__(f"{part}: {head}{tail}" + (f"\n{rest}" if rest else ""))
+
+
 def spelled(path: tuple[str | int, ...]) -> str:
     """Return a path as people write it: ``user.tags[3]``; a key that is no plain word appears in quotes."""
     text = ""

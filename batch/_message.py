@@ -3,6 +3,7 @@
 import base64
 import copy
 import json
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -138,6 +139,16 @@ class Message:
         twin._structured = copy.deepcopy(self._structured) if self._payload is None else None
         twin._metadata = copy.deepcopy(self._metadata)
         return twin
+
+    @staticmethod
+    def many(payloads: Iterable[bytes], metadata: "redpanda.StructValue") -> "list[Message]":
+        """Return a message of each payload, all with ``metadata``, of which each makes its own when somebody looks."""
+        batch: list[Message] = []
+        for payload in payloads:
+            message = _new(Message)
+            message._payload, message._structured, message._metadata, message.error = payload, None, metadata, None
+            batch.append(message)
+        return batch
 
     @staticmethod
     def from_wire(source: "redpanda.MessageBatch") -> "list[Message]":

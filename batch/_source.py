@@ -1,0 +1,262 @@
+"""Opens the inputs of pipelines and reads messages from them. Waits no longer than it is told to."""
+
+import glob
+import os
+import select
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
+from time import monotonic
+from typing import Protocol, assert_never
+
+from ..handshake import MachineFault
+from ..proto import redpanda
+from ._batcher import Batcher
+from ._components import Batched, FileInput, Input, Lines, Policy, StdinInput
+from ._lines import LineSplitter
+from ._message import Batch, Message
+from ._value import write_fields
+
+_BLOCK = 256 * 1024  # bytes of one read: enough lines to be worth the call, little enough to stop soon after it
+
+
+class Source(Protocol):
+    """An open input."""
+
+    @property
+    def consumed(self) -> int:
+        """The bytes read so far."""
+        ...
+
+    @property
+    def expected(self) -> int | None:
+        """The bytes that there are to read in all, or None where nobody knows."""
+        ...
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What it reads, for an output that must not write there."""
+        ...
+
+    def read(self, timeout: float | None) -> list[Batch] | None:
+        """Return what there is now, waiting for it at most ``timeout`` seconds; nothing after that, or None at the end.
+
+        Raises:
+            MachineFault: it cannot be read, or what it holds cannot be cut into messages. What came before was given.
+        """
+        ...
+
+    def rest(self) -> list[Batch]:
+        """Return what was read and not given yet; called once, after the last `read`."""
+        ...
+
+    def unfinished(self) -> int:
+        """Return the bytes read that are part of no message."""
+        ...
+
+    def interrupt(self) -> None:
+        """Make a `read` in another thread return now."""
+        ...
+
+    def close(self) -> None:
+        """Let go of it."""
+        ...
+
+
+def open_source(spec: Input) -> Source:
+    """Open an input, having looked that everything is there.
+
+    Raises:
+        MachineFault: a file is missing or cannot be read, or a glob matches nothing.
+    """
+    match spec:
+        case FileInput():
+            return _Files(spec)
+        case StdinInput():
+            return _Stdin(spec.lines)
+        case Batched():
+            return Gathered(open_source(spec.child), spec.policy)
+        case _:
+            assert_never(spec)
+
+
+class Gathered:
+    """A source whose messages are gathered into batches; ``clock`` is for tests."""
+
+    def __init__(self, child: Source, policy: Policy, clock: Callable[[], float] = monotonic) -> None:
+        self._child, self._clock = child, clock
+        self._batcher = Batcher(policy, clock())
+        self.expected, self.files = child.expected, child.files
+
+    @property
+    def consumed(self) -> int:
+        return self._child.consumed
+
+    def read(self, timeout: float | None) -> list[Batch] | None:
+        due = self._batcher.due
+        if due is not None:
+            left = max(0.0, due - self._clock())
+            timeout = left if timeout is None else min(timeout, left)
+        found = self._child.read(timeout)
+        if found is None:
+            return None
+        now = self._clock()
+        full = [self._batcher.add(message, now) for batch in found for message in batch]
+        full.append(self._batcher.tick(now))
+        return [batch for batch in full if batch is not None]
+
+    def rest(self) -> list[Batch]:
+        now = self._clock()
+        full = [self._batcher.add(message, now) for batch in self._child.rest() for message in batch]
+        full.append(self._batcher.flush(now))
+        return [batch for batch in full if batch is not None]
+
+    def unfinished(self) -> int:
+        return self._child.unfinished()
+
+    def interrupt(self) -> None:
+        self._child.interrupt()
+
+    def close(self) -> None:
+        self._child.close()
+
+
+class _Files:
+    """The lines of files, one after the other."""
+
+    def __init__(self, spec: FileInput) -> None:
+        self.files = _expanded(spec)
+        self.expected = sum(os.stat(path).st_size for path in self.files)
+        self.consumed = 0
+        self._lines = spec.lines
+        self._left = list(reversed(self.files))
+        self._path, self._file = "", -1
+        self._metadata = redpanda.StructValue()
+        self._splitter = LineSplitter(spec.lines)
+
+    def read(self, timeout: float | None) -> list[Batch] | None:  # noqa: ARG002 - a file never makes one wait
+        while True:
+            _refuse_too_long(self._splitter, self._path, self._lines)
+            if self._file < 0:
+                if not self._left:
+                    return None
+                self._open(self._left.pop())
+            try:
+                data = os.read(self._file, _BLOCK)
+            except OSError as error:
+                raise MachineFault(f"cannot read {self._path}: {error.strerror}") from None
+            self.consumed += len(data)
+            lines = self._splitter.feed(data) if data else self._splitter.end()
+            if not data:
+                self.close()
+            if lines:
+                return [[message] for message in Message.many(lines, self._metadata)]
+
+    def rest(self) -> list[Batch]:
+        return []
+
+    def unfinished(self) -> int:
+        return self._splitter.pending
+
+    def interrupt(self) -> None:
+        """Nothing waits."""
+
+    def close(self) -> None:
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+
+    def _open(self, path: str) -> None:
+        try:
+            self._file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            modified = int(os.fstat(self._file).st_mtime)
+        except OSError as error:
+            raise MachineFault(f"cannot read {path}: {error.strerror}") from None
+        self._path, self._splitter = path, LineSplitter(self._lines)
+        self._metadata = redpanda.StructValue()
+        # The same as Redpanda Connect's file input adds.
+        moment = datetime.fromtimestamp(modified, UTC).isoformat().replace("+00:00", "Z")
+        write_fields(self._metadata, {"path": path, "mod_time_unix": modified, "mod_time": moment})
+
+
+class _Stdin:
+    """The lines of standard input, as they come."""
+
+    expected = None
+    files = ()
+
+    def __init__(self, lines: Lines) -> None:
+        try:
+            os.fstat(0)
+        except OSError:
+            raise MachineFault("cannot read standard input: it is closed") from None
+        self.consumed = 0
+        self._lines, self._splitter = lines, LineSplitter(lines)
+        self._ended = False
+        self._wake, self._waker = os.pipe()
+        self._poll = select.poll()
+        self._poll.register(0, select.POLLIN)
+        self._poll.register(self._wake, select.POLLIN)
+
+    def read(self, timeout: float | None) -> list[Batch] | None:
+        _refuse_too_long(self._splitter, "standard input", self._lines)
+        if self._ended:
+            return None
+        ready = self._poll.poll(None if timeout is None else timeout * 1000)
+        if 0 not in (descriptor for descriptor, _ in ready):
+            return []
+        try:
+            data = os.read(0, _BLOCK)
+        except OSError as error:
+            raise MachineFault(f"cannot read standard input: {error.strerror}") from None
+        self.consumed += len(data)
+        self._ended = not data
+        lines = self._splitter.feed(data) if data else self._splitter.end()
+        return [[message] for message in Message.many(lines, redpanda.StructValue())]
+
+    def rest(self) -> list[Batch]:
+        return []
+
+    def unfinished(self) -> int:
+        return self._splitter.pending
+
+    def interrupt(self) -> None:
+        os.write(self._waker, b"!")
+
+    def close(self) -> None:
+        os.close(self._wake)
+        os.close(self._waker)
+
+
+def _expanded(spec: FileInput) -> tuple[str, ...]:
+    paths: dict[str, None] = {}
+    for index, path in enumerate(spec.paths):
+        where = f"{spec.where}[{index}]"
+        if glob.has_magic(path):
+            found = sorted(glob.glob(path, recursive=True, include_hidden=True))
+            files = [one for one in found if not os.path.isdir(one)]
+            if not files:
+                raise MachineFault(f"{where}: no file matches {path!r}")
+        else:
+            files = [path]
+        for file in files:
+            _look(file, where)
+            paths[file] = None
+    return tuple(paths)
+
+
+def _look(path: str, where: str) -> None:
+    try:
+        mode = os.stat(path).st_mode
+    except OSError as error:
+        raise MachineFault(f"{where}: cannot read {path!r}: {error.strerror}") from None
+    if stat.S_ISDIR(mode):
+        raise MachineFault(f"{where}: cannot read {path!r}: it is a directory")
+    if not os.access(path, os.R_OK):
+        raise MachineFault(f"{where}: cannot read {path!r}: permission denied")
+
+
+def _refuse_too_long(splitter: LineSplitter, name: str, lines: Lines) -> None:
+    if splitter.too_long is not None:
+        limit = f"{lines.max_size} bytes, the scanner's max_buffer_size"
+        raise MachineFault(f"cannot read {name}: line {splitter.too_long} is longer than {limit}")
