@@ -1,6 +1,7 @@
 """Python plugins under real Go hosts: everything a host does, over both versions, both shells, both networks."""
 
 import json
+import sys
 from typing import Any, cast
 
 import pytest
@@ -109,9 +110,7 @@ def test_a_multiplexing_host_is_told_that_this_plugin_cannot() -> None:
 
 
 def test_a_crash_reaches_the_host_with_its_traceback_at_error_level() -> None:
-    order_ = order()
-    order_["argv"] = [*order_["argv"][:1], "-c", CRASH]
-    report = run_go_host({**order_, "steps": [{"op": "wait_exit"}]})
+    report = run_go_host({"argv": [sys.executable, "-c", CRASH], "steps": [{"op": "wait_exit"}]})
     lines = [log for log in report["logs"] if log["plugin"]]
     text = json.dumps(lines)
     assert "ValueError: the very cause" in text, text

@@ -21,7 +21,6 @@ import probe_pb2_grpc
 
 from goplugin import pluginlib
 from goplugin.handshake import Cookie, Handshake
-from goplugin.pluginlib import aio
 
 LEVELS = {"trace": 5, "debug": logging.DEBUG, "info": logging.INFO, "warn": logging.WARNING, "error": logging.ERROR}
 STATUS: dict[int, grpc.StatusCode] = {code.value[0]: code for code in grpc.StatusCode}
@@ -145,6 +144,8 @@ def main() -> None:
         plugins = {"probe": register_probe, "kv": register_kv}
         pluginlib.serve(handshake, versions=dict.fromkeys(versions, plugins), network=network, leave_with_host=leave)
     else:
+        from goplugin.pluginlib import aio
+
         served = {"probe": register_probe_aio, "kv": register_kv_aio}
         asyncio.run(
             aio.serve(handshake, versions=dict.fromkeys(versions, served), network=network, leave_with_host=leave)

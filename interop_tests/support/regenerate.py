@@ -37,7 +37,11 @@ def compile_protos(*arguments: str) -> None:
 
 
 def python_stubs() -> None:
-    compile_protos(f"--python_out={SUPPORT}", f"--pyi_out={SUPPORT}", f"--grpc_python_out={SUPPORT}", *OURS, *PYTHON_ONLY)
+    outputs = [f"--{kind}_out={SUPPORT}" for kind in ("python", "pyi", "grpc_python")]
+    for proto in (*OURS, *PYTHON_ONLY):  # one at a time, for several of these packages have a message of one name
+        compile_protos(*outputs, proto)
+        types = SUPPORT / proto.replace(".proto", "_pb2.pyi")
+        types.write_text(types.read_text().replace(", _Mapping]", ", _Mapping[str, object]]"))  # protoc leaves it bare
 
 
 def go_stubs() -> None:
