@@ -5,7 +5,6 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 
-from ..handshake import GoPluginError
 from ._errors import RunFailed
 from ._flow import TICK, Failure, Flow
 from ._pipeline import Pipeline
@@ -119,20 +118,7 @@ class Runner:
 
     def _start_all(self) -> bool:
         """Start the plugins; return False if `stop` came first, and then none is running."""
-        if not self._processors:
-            return True
-        # All at once: a start is mostly waiting for a process.
-        with ThreadPoolExecutor(len(self._processors), "goplugin-start") as pool:
-            starts = [pool.submit(processor.start) for processor in self._processors]
-            waiting = set(starts)
-            failed: RunFailed | None = None
-            while waiting:
-                done, waiting = wait(waiting, TICK, FIRST_COMPLETED)
-                for start in done:
-                    if failed is None and (error := start.exception()) is not None:
-                        failed = RunFailed(self._names[starts.index(start)], error, 0)
-                if self._stopping or failed is not None:
-                    self._kill_all()
+        failed = self._each(Processor.start, lambda failed: self._stopping or failed)
         if self._stopping:
             return False
         if failed is not None:
@@ -140,14 +126,27 @@ class Runner:
         return True
 
     def _close_all(self, stats: Stats) -> None:
-        failed: RunFailed | None = None
-        for name, processor in zip(self._names, self._processors, strict=True):
-            try:
-                processor.close()
-            except GoPluginError as error:
-                failed = failed or RunFailed(name, error, stats.lost)
+        failed = self._each(Processor.close, lambda _failed: self._killed)
         if failed is not None:
-            raise failed from failed.cause
+            raise RunFailed(failed.part, failed.cause, stats.lost) from failed.cause
+
+    def _each(self, work: Callable[[Processor], None], give_up: Callable[[bool], bool]) -> RunFailed | None:
+        """Do ``work`` with all processors at once, for it is mostly waiting; return the first failure.
+
+        ``give_up`` is told whether one has failed, and says whether to kill them all.
+        """
+        failed: RunFailed | None = None
+        with ThreadPoolExecutor(max(1, len(self._processors)), "goplugin-plugins") as pool:
+            names = {pool.submit(work, one): name for name, one in zip(self._names, self._processors, strict=True)}
+            waiting = set(names)
+            while waiting:
+                done, waiting = wait(waiting, TICK, FIRST_COMPLETED)
+                for future in done:
+                    if failed is None and (error := future.exception()) is not None:
+                        failed = RunFailed(names[future], error, 0)
+                if give_up(failed is not None):
+                    self._kill_all()
+        return failed
 
     def _kill_all(self) -> None:
         for processor in self._processors:

@@ -1,0 +1,253 @@
+"""`goplugin run`: runs a pipeline file, shows how far it is, and sums up.
+
+The decisions are `goplugin.batch.host`'s; here are the arguments, the signals, the bar, the table and the exit code.
+"""
+
+import glob
+import logging
+import os
+import signal
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from ..batch import host
+from ..handshake import GoPluginError, MachineFault, Misuse, quoted
+
+DEFAULT_PLUGINS = ("plugin.yaml", "*.plugin.yaml", "*/plugin.yaml", "plugins/*/plugin.yaml")
+"""Where descriptors are looked for, from the pipeline file's directory, unless ``--plugins`` says otherwise."""
+
+_PIPE_WIDTH = 1000  # columns where there is no terminal, so that no line is folded
+_TEXT_MAX = 500  # characters of a plugin's words in one message
+
+_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def run(
+    pipeline: Annotated[str, typer.Argument(metavar="PIPELINE", help="The pipeline file.")],
+    plugins: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="GLOB",
+            help="Where the plugin.yaml files are, once or several times. Unless given, beside the pipeline file: "
+            + ", ".join(DEFAULT_PLUGINS)
+            + ".",
+        ),
+    ] = None,
+    restarts: Annotated[int, typer.Option(min=0, help="How often each plugin may be started anew.")] = 3,
+    retries: Annotated[
+        int, typer.Option(min=0, help="How often a batch may be sent again to a plugin that was lost with it.")
+    ] = 1,
+    start_timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="For the start of each plugin.")
+    ] = 30.0,
+    call_timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="For each answer of a plugin.")
+    ] = 60.0,
+    allow_failed: Annotated[
+        bool, typer.Option("--allow-failed", help="End with 0 even if a processor failed on messages.")
+    ] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that plugins log and print.")] = False,
+) -> None:
+    """Run a pipeline: read messages, send them through plugins, write them.
+
+    Ends with 0 when every message was read and written or dropped on purpose, with 1 when something failed, and with
+    2 when a file or an argument is wrong. A message that a processor fails on is written all the same, unchanged, and
+    counted; the end is then 1. SIGINT and SIGTERM end the reading and let what was read go through, which ends with 0
+    as in Redpanda Connect; a second one gives up.
+
+    Plugins find this Python first on their PATH, so that "python3" in a plugin.yaml is the one that goplugin is
+    installed for.
+    """
+    shown = Console(stderr=True, highlight=False, soft_wrap=True)
+    try:
+        parsed = _parse(pipeline, plugins)
+        runner = host.Runner(
+            parsed,
+            env={"PATH": _path()},
+            restarts=restarts,
+            retries=retries,
+            start_timeout=start_timeout,
+            call_timeout=call_timeout,
+        )
+        code = _run(runner, parsed, shown, verbose=verbose, allow_failed=allow_failed)
+    except GoPluginError as error:
+        shown.print(Text.assemble(("error: ", "bold red"), str(error)))
+        code = 2 if isinstance(error, Misuse) else 1
+    raise typer.Exit(code)
+
+
+def _run(runner: host.Runner, parsed: host.Pipeline, shown: Console, *, verbose: bool, allow_failed: bool) -> int:
+    """Run, and sum up; return the exit code."""
+    to_stdout = isinstance(parsed.output, host.StdoutOutput)
+    summary = shown if to_stdout else Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
+    # Where the messages themselves go to the terminal, a bar would run through them.
+    bar = _Bar(shown, visible=shown.is_terminal and not (to_stdout and sys.stdout.isatty()))
+    signals: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        signals.append(number)
+        if len(signals) > 1:
+            runner.kill()
+        else:
+            runner.stop()
+
+    def progress(stats: host.Stats) -> None:
+        if signals:
+            bar.say("stopping")
+        bar.update(stats)
+
+    failure: host.RunFailed | None = None
+    with bar, _logging(shown, logging.INFO if verbose else logging.WARNING), _handling(stop):
+        try:
+            runner.run(progress)
+        except host.RunFailed as error:
+            if not isinstance(error.cause, GoPluginError):
+                raise  # a fault of ours, which deserves its traceback
+            failure = error
+    stats = runner.stats
+    _sum_up(stats, summary, shown)
+    if failure is not None:
+        if len(signals) > 1:
+            shown.print(Text.assemble(("error: ", "bold red"), f"given up; {stats.lost} messages were not written"))
+            return 128 + signals[1]
+        raise failure
+    return 1 if stats.failed and not allow_failed else 0
+
+
+def _parse(pipeline: str, plugins: list[str] | None) -> host.Pipeline:
+    try:
+        with open(pipeline, encoding="utf-8") as stream:
+            text = stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise MachineFault(f"cannot read the pipeline file {pipeline}: {reason}") from None
+    if plugins is None:
+        beside = glob.escape(os.path.dirname(pipeline))
+        descriptors = host.load_descriptors((os.path.join(beside, one) for one in DEFAULT_PLUGINS), optional=True)
+    else:
+        descriptors = host.load_descriptors(plugins)
+    return host.parse_pipeline(text, pipeline, os.environ, descriptors)
+
+
+def _path() -> str:
+    inherited = os.environ.get("PATH", os.defpath)
+    return os.pathsep.join([os.path.dirname(sys.executable), inherited])
+
+
+class _Bar:
+    """The progress bar, or nothing where there is no terminal."""
+
+    def __init__(self, console: Console, *, visible: bool) -> None:
+        self._progress = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[messages]:,} messages"),
+            TextColumn("{task.fields[rate]:,.0f}/s"),
+            TimeElapsedColumn(),
+            console=console,
+            transient=True,
+            disable=not visible,
+        )
+        self._task: TaskID = self._progress.add_task("starting", total=None, messages=0, rate=0.0)
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def say(self, what: str) -> None:
+        """Say what is going on."""
+        self._progress.update(self._task, description=what)
+
+    def update(self, stats: host.Stats) -> None:
+        """Show how far a run is."""
+        if self._progress.tasks[0].description == "starting":
+            self.say("running")
+        done = stats.written.messages
+        rate = done / stats.seconds if stats.seconds else 0.0
+        total = stats.expected if stats.expected else None
+        self._progress.update(self._task, total=total, completed=stats.read.bytes, messages=done, rate=rate)
+
+
+class _Log(logging.Handler):
+    """Shows log records of the plugins above the bar."""
+
+    def __init__(self, console: Console, level: int) -> None:
+        super().__init__(level)
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Show one record."""
+        name = record.name.split(".")[2] if record.name.count(".") > 1 else record.name
+        fields: dict[str, object] = getattr(record, "hclog", {})
+        words = [record.getMessage(), *(f"{key}={quoted(str(value), _TEXT_MAX)}" for key, value in fields.items())]
+        style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
+        self._console.print(Text.assemble((record.levelname.lower(), style), f" {name}: {' '.join(words)}"))
+
+
+@contextmanager
+def _logging(console: Console, level: int) -> Generator[None]:
+    logger = logging.getLogger("goplugin")
+    handler, before = _Log(console, level), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
+        logger.removeHandler(handler)
+
+
+@contextmanager
+def _handling(stop: Callable[[int, FrameType | None], None]) -> Generator[None]:
+    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _sum_up(stats: host.Stats, summary: Console, shown: Console) -> None:
+    summary.print(_table(stats))
+    seconds = f"{stats.seconds:.2f} s"
+    rate = stats.read.messages / stats.seconds if stats.seconds else 0.0
+    summary.print(f"{stats.read.messages:,} messages in {seconds}: {rate:,.0f} messages/s")
+    for stage in stats.stages:
+        if stage.failed:
+            first = quoted(stage.first_error, _TEXT_MAX)
+            shown.print(f"{stage.name} failed on {stage.failed:,} messages; the first error: {first}", markup=False)
+    if stats.unwritable:
+        first = quoted(stats.first_unwritable, _TEXT_MAX)
+        shown.print(f"output: {stats.unwritable:,} messages cannot be written; the first: {first}", markup=False)
+    if stats.unfinished:
+        shown.print(f"input: the last {stats.unfinished:,} bytes were no whole line, and no message was made of them")
+
+
+def _table(stats: host.Stats) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("")
+    for heading in ("messages", "batches", "bytes", "messages/s", "time", "failed", "filtered", "restarts"):
+        table.add_column(heading, justify="right")
+    ends = [("input", stats.read), ("output", stats.written)]
+    first, last = ([name, f"{end.messages:,}", f"{end.batches:,}", f"{end.bytes:,}", *[""] * 5] for name, end in ends)
+    if stats.unwritable:
+        last[6] = f"{stats.unwritable:,}"
+    table.add_row(*first)
+    for stage in stats.stages:
+        rate = f"{stage.taken / stage.seconds:,.0f}" if stage.seconds else ""
+        counts = (f"{count:,}" for count in (stage.failed, stage.filtered, stage.restarts))
+        time = f"{stage.seconds:.2f} s"
+        table.add_row(Text(stage.name), f"{stage.taken:,}", f"{stage.batches:,}", "", rate, time, *counts)
+    table.add_row(*last)
+    return table
