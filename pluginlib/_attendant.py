@@ -6,6 +6,7 @@ the life happens on this thread, so nothing of it needs a lock.
 
 import os
 import select
+import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -47,9 +48,9 @@ class _Bell:
     """Wakes a thread out of poll. Rung from any thread, and from a signal handler that interrupts a ringing."""
 
     def __init__(self) -> None:
-        self.descriptor, self._rope = os.pipe()
+        self.descriptor, self.rope = os.pipe()
         os.set_blocking(self.descriptor, False)
-        os.set_blocking(self._rope, False)
+        os.set_blocking(self.rope, False)
         self._lock = threading.RLock()
         self._open = True
 
@@ -58,21 +59,22 @@ class _Bell:
             # Once closed, the number may be another file's.
             if self._open:
                 try:
-                    os.write(self._rope, b"\0")
+                    os.write(self.rope, b"\0")
                 except BlockingIOError:
                     pass  # it has been rung thousands of times and will be heard
 
-    def hush(self) -> None:
+    def hush(self) -> bytes:
+        """Return what was written: zeros by ``ring``, and the numbers of signals by the interpreter."""
         try:
-            os.read(self.descriptor, PIECE)
+            return os.read(self.descriptor, PIECE)
         except BlockingIOError:
-            pass  # something else woke the thread
+            return b""  # something else woke the thread
 
     def close(self) -> None:
         with self._lock:
             self._open = False
             os.close(self.descriptor)
-            os.close(self._rope)
+            os.close(self.rope)
 
 
 class Attendant:
@@ -110,6 +112,11 @@ class Attendant:
         self._pipe = pipe
         self._parent = Parent() if watch_parent else None
         self._thread.start()
+
+    @property
+    def wakeup_descriptor(self) -> int:
+        """For `signal.set_wakeup_fd`: a SIGTERM that is written here stops the plugin."""
+        return self._bell.rope
 
     def stop(self, cause: Cause) -> None:
         """Ask for the end of serving. For any thread, and for signal handlers."""
@@ -189,7 +196,8 @@ class Attendant:
         poll.poll(milliseconds)
 
     def _read_inbox(self, now: float) -> None:
-        self._bell.hush()
+        if signal.SIGTERM in self._bell.hush():
+            self._stop(Cause.SIGTERM, now)
         while True:
             try:
                 message = self._inbox.get_nowait()

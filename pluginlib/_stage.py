@@ -5,11 +5,9 @@ are handled and the server accepts before the line is out.
 """
 
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Generic
+from typing import Any, Generic
 
 from ..handshake import Address, Handshake, HostFault, Line, MachineFault, Reattach
 from . import hclog
@@ -19,10 +17,14 @@ from ._life import Cause, Life
 from ._options import Options
 from ._output import Output
 from ._plan import Plan, Register, make_plan
+from ._signals import Signals
 from ._spool import LIMIT, Spool
 
 FLUSH_WITHIN = 0.3
 """Seconds for the last output to reach the host after the drain; both together stay below a Go host's two."""
+
+
+_stages: "set[Stage[Any]]" = set()
 
 
 class Stage(Generic[Register]):
@@ -50,7 +52,9 @@ class Stage(Generic[Register]):
         self.attendant = Attendant(life, self.output, on_stop=on_stop, last_rites=self._undo.close)
         self._stdout = Stdout() if owns_process else None
         self._stderr: Stderr | None = None
+        self._signals: Signals | None = None
         self._presented = self._flushed = False
+        _stages.add(self)
 
     def on_close(self, close: Callable[[], None]) -> None:
         """Call ``close`` when the plugin is over, also when its process has to be ended by force."""
@@ -68,7 +72,7 @@ class Stage(Generic[Register]):
             self.attendant.start(pipe=self._stdout.pipe, watch_parent=self._options.leave_with_host)
         self._presented = True
         if self._stdout is not None:
-            self._undo.callback(_handle_signals(self.attendant))
+            self._signals = Signals(self.attendant)
             multiplex = "false" if self.plan.asked.multiplex_understood else None
             self._stdout.say(Line(version=self.plan.version, address=address, multiplex=multiplex).format())
             self._stderr = Stderr(self.output)
@@ -96,8 +100,18 @@ class Stage(Generic[Register]):
     def close(self) -> None:
         """Put everything back that outlives the serving."""
         self.flush()
+        if self._signals is not None:
+            self._signals.release()
         self._undo.close()
         self.attendant.close()
+        _stages.discard(self)
+
+    def leave_to_parent(self) -> None:
+        """Give up, in a forked child, what belongs to the process that serves."""
+        if self._signals is not None:
+            self._signals.release_all()
+        if self._stderr is not None:
+            self._stderr.release()
 
 
 @contextmanager
@@ -135,26 +149,11 @@ def staged(
         raise SystemExit(1) from None
 
 
-def _handle_signals(attendant: Attendant) -> Callable[[], None]:
-    """Ignore SIGINT and stop on SIGTERM, if this is the main thread; return what undoes the latter.
-
-    SIGINT stays ignored, for Ctrl-C goes to every process of the terminal while the host, which decides, still
-    drains (server.go:462). It gets a handler, for SIG_IGN would be inherited by child processes.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return _nothing
-
-    def terminate(*_: object) -> None:
-        attendant.stop(Cause.SIGTERM)
-
-    signal.signal(signal.SIGINT, _nothing)
-    former = signal.signal(signal.SIGTERM, terminate)
-    return lambda: _restore(former)
+def _leave_to_parent() -> None:
+    for stage in tuple(_stages):
+        stage.leave_to_parent()
+    _stages.clear()
 
 
-def _restore(former: object) -> None:
-    signal.signal(signal.SIGTERM, former if callable(former) else signal.SIG_DFL)
-
-
-def _nothing(*_: object) -> None:
-    """Do nothing: as a signal handler, and where there is nothing to undo."""
+# A child that was forked, by multiprocessing say, must die of SIGTERM itself instead of stopping the plugin.
+os.register_at_fork(after_in_child=_leave_to_parent)

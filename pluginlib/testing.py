@@ -13,9 +13,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from ..handshake import Handshake, Reattach
-from . import aio
 from ._options import TestMode
 from ._serve import PluginSet, serve
+from .aio import PluginSet as AioPluginSet
+from .aio import serve as serve_aio
 
 __all__ = ["TIMEOUT", "serve_aio_in_background", "serve_in_background"]
 
@@ -55,8 +56,8 @@ def serve_in_background(
 def serve_aio_in_background(
     handshake: Handshake,
     *,
-    plugins: aio.PluginSet | None = None,
-    versions: Mapping[int, aio.PluginSet] | None = None,
+    plugins: AioPluginSet | None = None,
+    versions: Mapping[int, AioPluginSet] | None = None,
     timeout: float = TIMEOUT,
     **options: Any,
 ) -> Iterator[Reattach]:
@@ -65,7 +66,7 @@ def serve_aio_in_background(
     def run(mode: TestMode) -> None:
         import asyncio
 
-        asyncio.run(aio.serve(handshake, plugins=plugins, versions=versions, test=mode, **options))
+        asyncio.run(serve_aio(handshake, plugins=plugins, versions=versions, test=mode, **options))
 
     with _background(run, timeout) as reattach:
         yield reattach
