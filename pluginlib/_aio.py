@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 
 from ..handshake import Handshake
-from ..proto import plugin
 from ..transport import SERVER_OPTIONS, Broker, Workers, listen
 from ._life import Cause
 from ._options import Options
-from ._residents import Handler, Handlers, Residents, announce, entry, note_services, stdio_data
+from ._residents import Handler, Handlers, Residents, note_services
 from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
 from ._stage import FLUSH_WITHIN, Stage, staged
 
@@ -57,6 +56,7 @@ async def run(
         await server.start()
         try:
             stage.present(listener.address)
+            own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             await stop.wait()
             own.over.set()
             stopped = asyncio.create_task(server.stop(options.drain + FLUSH_WITHIN))
@@ -172,6 +172,7 @@ class _Own:
     def _build_health(self) -> Handlers:
         from ..proto import health
         from . import _health
+        from ._wire import entry
 
         async def check(request: health.HealthCheckRequest, context: Any) -> health.HealthCheckResponse:
             answer = _health.check(request.service, not self.over.is_set())
@@ -193,6 +194,7 @@ class _Own:
     def _build_reflection(self) -> Handlers:
         from ..proto import reflection
         from ._reflection import Reflection
+        from ._wire import entry
 
         core = Reflection(self._directory.names)
 
@@ -203,6 +205,9 @@ class _Own:
         return dict([entry(reflection.SERVER_REFLECTION_INFO, answer)])
 
     def _build_broker(self) -> Handlers:
+        from ..proto import plugin
+        from ._wire import announce, entry
+
         async def read(requests: AsyncIterator[plugin.ConnInfo]) -> None:
             async for info in requests:
                 announce(self._broker, info)
@@ -220,6 +225,9 @@ class _Own:
         return dict([entry(plugin.START_STREAM, start_stream)])
 
     def _build_controller(self) -> Handlers:
+        from ..proto import plugin
+        from ._wire import entry
+
         async def shutdown(_: plugin.Empty, context: Any) -> plugin.Empty:
             # After the answer: the host is not to see its own call fail, as it does with a Go plugin.
             context.add_done_callback(lambda _: self._stage.attendant.stop(Cause.SHUTDOWN))
@@ -228,6 +236,9 @@ class _Own:
         return dict([entry(plugin.SHUTDOWN, shutdown)])
 
     def _build_stdio(self) -> Handlers:
+        from ..proto import plugin
+        from ._wire import entry, stdio_data
+
         async def stream_stdio(_: plugin.GoogleEmpty, context: Any) -> None:
             loop, news = asyncio.get_running_loop(), asyncio.Event()
             reader = self._stage.output.open(lambda: _poke(loop, news.set))

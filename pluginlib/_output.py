@@ -81,15 +81,6 @@ class Output:
             self._wake_reader()
         self.wake_feeder()
 
-    def left(self) -> bytes:
-        """Return and forget what no reader took, for a start that failed."""
-        with self._changed:
-            reader = self._spool.attach(self._clock())
-            chunks = iter(lambda: self._spool.take(reader, self._clock()), None)
-            data = b"".join(chunk.data for chunk in chunks)
-            self._spool.detach(reader)
-        return data
-
 
 class Reader:
     """One host's call to StreamStdio."""

@@ -1,18 +1,11 @@
 """How the plugin's own services enter a grpcio server of either kind, and how the author's are noticed."""
 
-import logging
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
-from google.protobuf.message import Message
 
-from ..handshake import HandshakeRefused, parse_address
-from ..proto import plugin
-from ..proto.rpc import Method
-from ..transport import Announcement, Broker
 from ._services import Directory
-from ._spool import Channel, Chunk
 
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
@@ -22,10 +15,6 @@ else:
 Handlers: TypeAlias = Mapping[str, Handler]
 """By the name of the method."""
 
-_CHANNELS = {Channel.STDOUT: plugin.StdioData.STDOUT, Channel.STDERR: plugin.StdioData.STDERR}
-
-_log = logging.getLogger("goplugin.pluginlib")
-
 
 class Residents(grpc.GenericRpcHandler):
     """Finds the handlers of own services. Each service is built when it is first asked for: start-up pays for none."""
@@ -34,13 +23,18 @@ class Residents(grpc.GenericRpcHandler):
         self._builders = builders
         self._built: dict[str, Handlers] = {}
 
+    def build(self, *services: str) -> None:
+        """Build services ahead of the first call."""
+        for service in services:
+            if service not in self._built:
+                self._built[service] = self._builders[service]()
+
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Return the handler for a call, or None where the service is not ours."""
         service, _, method = handler_call_details.method[1:].rpartition("/")
         if service not in self._builders:
             return None
-        if service not in self._built:
-            self._built[service] = self._builders[service]()
+        self.build(service)
         return self._built[service].get(method)
 
 
@@ -87,29 +81,3 @@ def note_services(server: Registering, directory: Directory, adapt: Callable[[Ha
         )
 
     vars(server).update(add_generic_rpc_handlers=generic, add_registered_method_handlers=registered)
-
-
-def entry(method: Method[Message, Message], behaviour: Callable[..., Any]) -> tuple[str, Handler]:
-    """Return the name of a method and the handler that lets ``behaviour`` answer it."""
-    make = {
-        (False, False): grpc.unary_unary_rpc_method_handler,
-        (False, True): grpc.unary_stream_rpc_method_handler,
-        (True, False): grpc.stream_unary_rpc_method_handler,
-        (True, True): grpc.stream_stream_rpc_method_handler,
-    }[method.client_streaming, method.server_streaming]
-    return method.name, make(behaviour, method.request_from, method.response_bytes)
-
-
-def stdio_data(chunk: Chunk) -> plugin.StdioData:
-    """Return the message that carries a chunk."""
-    return plugin.StdioData(channel=_CHANNELS[chunk.channel], data=chunk.data)
-
-
-def announce(broker: Broker, info: plugin.ConnInfo) -> None:
-    """Tell the broker what the host announced; a bad announcement is logged, for the stream must go on."""
-    try:
-        broker.announced(Announcement(id=info.service_id, address=parse_address(info.network, info.address)))
-    except HandshakeRefused as refusal:
-        _log.warning(
-            "the host announced a brokered connection that cannot be: %s", refusal, extra={"id": info.service_id}
-        )

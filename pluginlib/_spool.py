@@ -5,7 +5,6 @@ Decides what is kept, what is dropped and whether a writer should wait. Never lo
 
 import enum
 from collections import deque
-from dataclasses import dataclass
 
 CHUNK = 32 * 1024  # in one message: far below every message limit, large enough that its framing costs nothing
 PIECE = 64 * 1024  # what a writer adds at once: a full pipe
@@ -20,12 +19,8 @@ class Channel(enum.IntEnum):
     STDERR = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
-    """A piece of one stream, at most CHUNK bytes, cut anywhere."""
-
-    channel: Channel
-    data: bytes
+Chunk = tuple[Channel, bytes]
+"""A piece of one stream, at most CHUNK bytes, cut anywhere."""
 
 
 class Spool:
@@ -102,12 +97,12 @@ class Spool:
         if self._dropped:
             told = f"goplugin: {self._dropped} bytes of output were dropped, nobody read them\n"
             self._dropped = 0
-            return Chunk(Channel.STDERR, told.encode())
+            return Channel.STDERR, told.encode()
         if not self._queue:
             return None
         channel, data = self._queue.popleft()
         self._size -= len(data)
-        return Chunk(channel, bytes(data))
+        return channel, bytes(data)
 
     def is_over(self, reader: int) -> bool:
         """Return whether this reader has had all there will ever be for it."""

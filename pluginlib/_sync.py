@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import grpc
 
 from ..handshake import Handshake
-from ..proto import plugin
 from ..transport import SERVER_OPTIONS, Broker, Workers, listen
 from ._life import Cause
 from ._options import Options
-from ._residents import Handlers, Residents, announce, entry, note_services, stdio_data
+from ._residents import Handlers, Residents, note_services
 from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
 from ._stage import FLUSH_WITHIN, Stage, staged
 
@@ -57,6 +56,7 @@ def run(
         server.start()
         try:
             stage.present(listener.address)
+            own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             causes.get()
             stopped = server.stop(options.drain + FLUSH_WITHIN)
             own.end_streams()
@@ -145,6 +145,7 @@ class _Own:
     def _build_health(self) -> Handlers:
         from ..proto import health
         from . import _health
+        from ._wire import entry
 
         def check(request: health.HealthCheckRequest, context: grpc.ServicerContext) -> health.HealthCheckResponse:
             answer = _health.check(request.service, self._serving)
@@ -175,6 +176,7 @@ class _Own:
     def _build_reflection(self) -> Handlers:
         from ..proto import reflection
         from ._reflection import Reflection
+        from ._wire import entry
 
         core = Reflection(self._directory.names)
 
@@ -186,6 +188,9 @@ class _Own:
         return dict([entry(reflection.SERVER_REFLECTION_INFO, _on(self.long, answer))])
 
     def _build_broker(self) -> Handlers:
+        from ..proto import plugin
+        from ._wire import announce, entry
+
         def start_stream(
             requests: Iterator[plugin.ConnInfo],
             context: grpc.ServicerContext,
@@ -204,6 +209,9 @@ class _Own:
         return dict([entry(plugin.START_STREAM, _on(self.long, start_stream, non_blocking=True))])
 
     def _build_controller(self) -> Handlers:
+        from ..proto import plugin
+        from ._wire import entry
+
         def shutdown(_: plugin.Empty, context: grpc.ServicerContext) -> plugin.Empty:
             # After the answer: the host is not to see its own call fail, as it does with a Go plugin.
             stop = functools.partial(self._stage.attendant.stop, Cause.SHUTDOWN)
@@ -214,6 +222,9 @@ class _Own:
         return dict([entry(plugin.SHUTDOWN, _on(self.short, shutdown))])
 
     def _build_stdio(self) -> Handlers:
+        from ..proto import plugin
+        from ._wire import entry, stdio_data
+
         def stream_stdio(_: plugin.GoogleEmpty, context: grpc.ServicerContext) -> Iterator[plugin.StdioData]:
             news = threading.Event()
             reader = self._stage.output.open(news.set)

@@ -7,7 +7,6 @@
 The host filters by level, as it does for a Go plugin. Fields given as `extra=` arrive as key-value pairs.
 """
 
-import json
 import logging
 import math
 import os
@@ -42,20 +41,26 @@ def line(level: str, message: str, fields: Mapping[str, object] | None = None, c
     stamp = when.strftime("%Y-%m-%dT%H:%M:%S.%f") + "Z"
     head: dict[str, object] = {"@level": level, "@message": message, "@timestamp": stamp}
     body = {key: _plain(value) for key, value in (fields or {}).items()}
-    raw = _encode(head | body)
+    raw = _line(head | body)
     for limit in _CLIPS:
         if len(raw) <= LINE_MAX:
             return raw
         body = {key: _clip(value, limit) for key, value in body.items()}
-        raw = _encode(head | {"@message": _clip(message, limit)} | body)
+        raw = _line(head | {"@message": _clip(message, limit)} | body)
     if len(raw) > LINE_MAX:  # thousands of fields
-        raw = _encode(head | {"@message": _clip(message, _CLIPS[0]), "@fields_dropped": len(body)})
+        raw = _line(head | {"@message": _clip(message, _CLIPS[0]), "@fields_dropped": len(body)})
     return raw
 
 
-def _encode(record: dict[str, object]) -> bytes:
+def _line(record: dict[str, object]) -> bytes:
+    return _encode(record).encode("ascii") + b"\n"
+
+
+def _encode(value: object) -> str:
+    import json  # the first record pays for it, and not the start of every plugin
+
     # ASCII only: lone surrogates and line separators cannot break the line.
-    return json.dumps(record, allow_nan=False).encode("ascii") + b"\n"
+    return json.dumps(value, allow_nan=False, default=_text)
 
 
 def _plain(value: object) -> object:
@@ -68,10 +73,12 @@ def _plain(value: object) -> object:
         case float() if math.isfinite(value):
             return value
         case _ if isinstance(value, dict | list | tuple):
+            import json
+
             try:
-                # Through text and back, so that what is clipped or sent later cannot fail or change any more.
-                return json.loads(json.dumps(value, allow_nan=False, default=_text))
-            except (TypeError, ValueError, RecursionError):
+                # Through text and back: another thread of the program may change the value at any time.
+                return json.loads(_encode(value))
+            except (TypeError, ValueError, RuntimeError):
                 return _text(value)
         case _:
             return _text(value)
@@ -85,12 +92,12 @@ def _text(value: object) -> str:
 
 
 def _clip(value: object, limit: int) -> object:
-    encoded = json.dumps(value)
+    encoded = _encode(value)
     if len(encoded) <= limit:
         return value
     text = value if isinstance(value, str) else encoded
     kept = text[:limit]
-    while (size := len(json.dumps(kept))) > limit:
+    while (size := len(_encode(kept))) > limit:
         kept = kept[: len(kept) * limit // size]
     return f"{kept}… (+{len(text) - len(kept)} characters)"
 

@@ -1,0 +1,46 @@
+"""The messages of go-plugin's own services, between the shells and the rest. Imported once the line is out."""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.message import Message
+
+from ..handshake import HandshakeRefused, parse_address
+from ..proto import plugin
+from ..proto.rpc import Method
+from ..transport import Announcement, Broker
+from ._residents import Handler
+from ._spool import Channel, Chunk
+
+_CHANNELS = {Channel.STDOUT: plugin.StdioData.STDOUT, Channel.STDERR: plugin.StdioData.STDERR}
+
+_log = logging.getLogger("goplugin.pluginlib")
+
+
+def entry(method: Method[Message, Message], behaviour: Callable[..., Any]) -> tuple[str, Handler]:
+    """Return the name of a method and the handler that lets ``behaviour`` answer it."""
+    make = {
+        (False, False): grpc.unary_unary_rpc_method_handler,
+        (False, True): grpc.unary_stream_rpc_method_handler,
+        (True, False): grpc.stream_unary_rpc_method_handler,
+        (True, True): grpc.stream_stream_rpc_method_handler,
+    }[method.client_streaming, method.server_streaming]
+    return method.name, make(behaviour, method.request_from, method.response_bytes)
+
+
+def stdio_data(chunk: Chunk) -> plugin.StdioData:
+    """Return the message that carries a chunk."""
+    channel, data = chunk
+    return plugin.StdioData(channel=_CHANNELS[channel], data=data)
+
+
+def announce(broker: Broker, info: plugin.ConnInfo) -> None:
+    """Tell the broker what the host announced; a bad announcement is logged, for the stream must go on."""
+    try:
+        broker.announced(Announcement(id=info.service_id, address=parse_address(info.network, info.address)))
+    except HandshakeRefused as refusal:
+        _log.warning(
+            "the host announced a brokered connection that cannot be: %s", refusal, extra={"id": info.service_id}
+        )
