@@ -78,6 +78,7 @@ class Processor:
         self._client: hostlib.Client[_Stub] | None = None
         self._stub: _Stub | None = None
         self._killed = False
+        self._beyond_close = False  # it was lost, or is stuck, and the caller knows
 
     def start(self) -> None:
         """Start the process and give it its configuration. Nothing is left behind when that fails.
@@ -116,7 +117,9 @@ class Processor:
             except PluginLost as loss:
                 self._again(loss, sent)
             except grpc.RpcError as error:
+                self._beyond_close = True
                 raise self._fault("ProcessBatch", error) from error
+        self._beyond_close = False
         if text := _text(response.error):
             for message in batch:
                 message.error = text
@@ -132,7 +135,7 @@ class Processor:
         """
         stub, self._stub = self._stub, None
         try:
-            if stub is not None and not self._killed:
+            if stub is not None and not self._killed and not self._beyond_close:
                 self._end(stub)
         finally:
             if self._client is not None:
@@ -183,12 +186,13 @@ class Processor:
         except BaseException:
             client.stop()
             raise
-        self._stub = stub
+        self._stub, self._beyond_close = stub, False
 
     def _again(self, loss: PluginLost, sent: int) -> None:
         """Start anew after ``loss``, if a batch that was sent so often may be sent again; raise it otherwise."""
         while True:
             if self._killed or sent > self._retries or self.restarted >= self._restarts:
+                self._beyond_close = True
                 raise loss
             self.restarted += 1
             what = str(loss).partition("\n")[0]

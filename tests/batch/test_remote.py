@@ -1,0 +1,307 @@
+"""A processor in a plugin process: configured, called, started anew when it was lost, and never left behind."""
+
+import logging
+import os
+import threading
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from time import monotonic
+
+import psutil
+import pytest
+
+from goplugin.batch import Message
+from goplugin.batch.host import Descriptor, Kind, Processor
+from goplugin.handshake import MachineFault, Misuse, PluginFault, PluginLost
+
+Make = Callable[..., Descriptor]
+LIMIT = 20.0  # seconds for what takes milliseconds
+
+
+@contextmanager
+def started(descriptor: Descriptor, here: Path, **options: float) -> Generator[Processor]:
+    with Processor(descriptor, {"here": str(here)}, **options) as processor:  # type: ignore[arg-type]
+        yield processor
+
+
+def sent(processor: Processor, *payloads: bytes) -> list[tuple[bytes, str | None]]:
+    batches = processor.process([Message(payload) for payload in payloads])
+    return [(message.payload, message.error) for batch in batches for message in batch]
+
+
+def starts(here: Path) -> list[int]:
+    return [int(line) for line in (here / "starts").read_text().splitlines()]
+
+
+def test_a_batch_goes_to_the_plugin_and_comes_back(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path) as processor:
+        message = Message(b"a", metadata={"k": [1]}, error="before")
+        assert processor.process([message]) == [[Message(b"A", metadata={"k": [1]}, error="before")]]
+        assert sent(processor, b"split", b"drop", b"b") == [(b"split", None), (b"split", None), (b"B", None)]
+        assert processor.process([Message(b"drop")]) == []
+    assert (tmp_path / "closed").exists()
+
+
+def test_one_bad_message_is_marked_and_the_others_are_not(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path) as processor:
+        assert sent(processor, b"a", b"fail", b"b") == [
+            (b"A", None),
+            (b"fail", "ValueError: too bad"),
+            (b"B", None),
+        ]
+
+
+def test_it_runs_in_the_descriptors_directory_with_the_variables_given(plugin: Make, tmp_path: Path) -> None:
+    program = """
+import os
+from goplugin import batch
+@batch.processor
+def where(message):
+    return batch.Message(f"{os.getcwd()} {os.environ['GIVEN']}".encode())
+if __name__ == "__main__":
+    batch.serve(where)
+"""
+    with Processor(plugin(program, "where"), {}, env={"GIVEN": "x"}) as processor:
+        assert sent(processor, b"") == [(f"{tmp_path} x".encode(), None)]
+
+
+@pytest.mark.parametrize("death", [b"exit-once 0", b"exit-once 7", b"segv-once"])
+def test_a_lost_plugin_is_started_and_configured_anew_and_gets_the_batch_again(
+    plugin: Make, tmp_path: Path, death: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    with started(plugin(), tmp_path) as processor:
+        assert sent(processor, b"a", death, b"b") == [(b"A", None), (death.upper(), None), (b"B", None)]
+        assert processor.restarted == 1
+        assert sent(processor, b"c") == [(b"C", None)]
+    first, second = starts(tmp_path)
+    assert first != second
+    (warning,) = (record for record in caplog.records if "starting it again" in record.getMessage())
+    assert "(1 of 3)" in warning.getMessage()
+    assert warning.name == "goplugin.batch.actor"
+
+
+def test_a_plugin_that_dies_between_two_batches_is_started_anew(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path) as processor:
+        sent(processor, b"a")
+        process = psutil.Process(starts(tmp_path)[0])
+        process.kill()
+        limit = monotonic() + LIMIT
+        while process.is_running() and process.status() != psutil.STATUS_ZOMBIE:
+            assert monotonic() < limit
+        assert sent(processor, b"b") == [(b"B", None)]
+        assert processor.restarted == 1
+
+
+def test_a_batch_that_kills_twice_is_not_sent_a_third_time(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path) as processor:
+        with pytest.raises(PluginLost) as caught:
+            sent(processor, b"exit 9")
+        assert (caught.value.exit_code, processor.restarted) == (9, 1)
+        # The next one is another matter.
+        assert sent(processor, b"a") == [(b"A", None)]
+        assert processor.restarted == 2
+
+
+def test_with_no_retry_the_first_loss_is_the_last(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path, retries=0) as processor:
+        with pytest.raises(PluginLost) as caught:
+            sent(processor, b"signal 11")
+        assert (caught.value.signal, processor.restarted) == ("SIGSEGV", 0)
+    assert len(starts(tmp_path)) == 1
+
+
+def test_the_restarts_have_a_limit_in_all(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path, retries=9, restarts=2) as processor:
+        with pytest.raises(PluginLost):
+            sent(processor, b"exit 1")
+        assert processor.restarted == 2
+        with pytest.raises(PluginLost):
+            sent(processor, b"a")
+    assert len(starts(tmp_path)) == 3
+
+
+def test_a_plugin_that_cannot_start_again_uses_up_its_restarts(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path) as processor:
+        (tmp_path / "die at init").touch()
+        with pytest.raises(PluginLost) as caught:
+            sent(processor, b"exit 1")
+        assert (caught.value.exit_code, processor.restarted) == (3, 3)
+    assert len(starts(tmp_path)) == 4
+
+
+def test_a_configuration_that_is_refused_leaves_no_process(plugin: Make, tmp_path: Path) -> None:
+    processor = Processor(plugin(), {"here": str(tmp_path), "refuse": True})
+    with pytest.raises(PluginFault, match="the plugin refused its configuration: ValueError: not with me"):
+        processor.start()
+    assert psutil.Process().children() == []
+
+
+def test_a_plugin_that_dies_at_init_is_lost_with_its_exit_code(plugin: Make, tmp_path: Path) -> None:
+    (tmp_path / "die at init").touch()
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    with pytest.raises(PluginLost) as caught:
+        processor.start()
+    assert caught.value.exit_code == 3
+
+
+def test_a_program_that_is_not_there_is_a_fault_of_the_machine(plugin: Make) -> None:
+    with pytest.raises(MachineFault, match="absent"):
+        Processor(replace(plugin(), command=("./absent",)), {}).start()
+
+
+def test_a_program_that_is_no_plugin_is_lost_with_what_it_said(plugin: Make) -> None:
+    with pytest.raises(PluginLost, match="no plugin at all"):
+        Processor(plugin("import sys\nsys.exit('no plugin at all')", "other"), {}).start()
+
+
+SILENT = """
+from goplugin import pluginlib
+from goplugin.batch import HANDSHAKE
+if __name__ == "__main__":
+    pluginlib.serve(HANDSHAKE, plugins={"processor": lambda server, broker: None})
+"""
+
+
+def test_a_plugin_without_the_service_is_told_so(plugin: Make) -> None:
+    with pytest.raises(PluginFault, match="the plugin answered Init with UNIMPLEMENTED"):
+        Processor(plugin(SILENT, "silent"), {}).start()
+    assert psutil.Process().children() == []
+
+
+def test_an_answer_that_does_not_come_in_time_is_a_fault(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path, call_timeout=1.0) as processor:
+        begun = monotonic()
+        with pytest.raises(PluginFault, match="the plugin gave no answer to ProcessBatch within 1 s"):
+            sent(processor, b"sleep 2")
+        assert monotonic() - begun < LIMIT
+    assert psutil.Process().children() == []
+
+
+WHOLE = """
+from goplugin import pluginlib
+from goplugin.batch import HANDSHAKE
+from goplugin.batch._service import ProcessorService, add_to_server
+from goplugin.proto import redpanda
+
+class Service(ProcessorService):
+    def process(self, request):
+        response = redpanda.BatchProcessorProcessBatchResponse()
+        if request.batch.messages[0].bytes == b"split":
+            for message in request.batch.messages:
+                response.batches.add().messages.append(message)
+            response.batches.add()
+        elif request.batch.messages[0].bytes == b"textless":
+            response.error.not_connected.SetInParent()
+        else:
+            response.error.message = "the whole batch"
+        return response
+
+if __name__ == "__main__":
+    service = Service(None)
+    service.init = lambda request: redpanda.BatchProcessorInitResponse()
+    pluginlib.serve(HANDSHAKE, plugins={"processor": lambda server, broker: add_to_server(service, server)})
+"""
+
+
+def test_an_error_for_the_whole_batch_marks_each_message(plugin: Make) -> None:
+    with Processor(plugin(WHOLE, "whole"), {}) as processor:
+        assert sent(processor, b"a", b"b") == [(b"a", "the whole batch"), (b"b", "the whole batch")]
+        assert sent(processor, b"textless") == [(b"textless", "not_connected")]
+
+
+def test_several_batches_come_back_as_several_and_an_empty_one_as_none(plugin: Make) -> None:
+    with Processor(plugin(WHOLE, "whole"), {}) as processor:
+        batches = processor.process([Message(b"split"), Message(b"b")])
+        assert batches == [[Message(b"split")], [Message(b"b")]]
+
+
+def test_what_close_raises_is_told_after_the_process_was_stopped(plugin: Make, tmp_path: Path) -> None:
+    (tmp_path / "fail to close").touch()
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    processor.start()
+    with pytest.raises(PluginFault, match="the plugin did not end its work well: OSError: will not close"):
+        processor.close()
+    assert psutil.Process().children() == []
+    processor.close()
+
+
+def test_a_plugin_whose_host_goes_without_close_ends_its_work_all_the_same(plugin: Make, tmp_path: Path) -> None:
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    processor.start()
+    processor.kill()
+    assert (tmp_path / "closed").exists()
+    assert psutil.Process().children() == []
+
+
+def test_kill_ends_a_call_in_another_thread_and_nothing_is_started_anew(plugin: Make, tmp_path: Path) -> None:
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    processor.start()
+    errors: list[Exception] = []
+
+    def call() -> None:
+        try:
+            processor.process([Message(b"sleep 60")])
+        except (PluginLost, Misuse, PluginFault) as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=call)
+    thread.start()
+    processor.kill()
+    thread.join(LIMIT)
+    assert len(errors) == 1
+    assert len(starts(tmp_path)) == 1
+    assert psutil.Process().children() == []
+    processor.close()
+
+
+def test_a_processor_that_was_killed_does_not_start(plugin: Make, tmp_path: Path) -> None:
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    processor.kill()
+    with pytest.raises(Misuse, match="was killed"):
+        processor.start()
+
+
+def test_what_the_plugin_prints_and_logs_is_logged_under_its_name_as_harmless_text(
+    plugin: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO, "goplugin.batch"):
+        processor = Processor(plugin(), {"here": str(tmp_path)}, name="mine")
+        processor.start()
+        sent(processor, b"print")
+        processor.close()
+    found = {(record.name, record.levelname, record.getMessage()) for record in caplog.records}
+    assert ("goplugin.batch.mine", "INFO", r"said \x1b[31maloud") in found
+    assert ("goplugin.batch.mine", "WARNING", "an error") in found
+    assert ("goplugin.batch.mine.actor", "WARNING", "logged") in found
+
+
+def test_it_is_used_in_the_right_order_or_not_at_all(plugin: Make, tmp_path: Path) -> None:
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    with pytest.raises(Misuse, match="not running"):
+        processor.process([])
+    with processor, pytest.raises(Misuse, match="started before"):
+        processor.start()
+    with pytest.raises(Misuse, match="not running"):
+        processor.process([])
+    Processor(plugin(), {}).close()
+
+
+def test_what_makes_no_sense_is_refused_before_anything_starts(plugin: Make) -> None:
+    with pytest.raises(Misuse, match="describes an input"):
+        Processor(replace(plugin(), kind=Kind.INPUT), {})
+    with pytest.raises(Misuse, match="restarts and retries are not negative"):
+        Processor(plugin(), {}, restarts=-1)
+
+
+def test_nothing_is_left_open(plugin: Make, tmp_path: Path) -> None:
+    with started(plugin(), tmp_path) as processor:  # what is opened once for all
+        sent(processor, b"a")
+    before = len(os.listdir("/dev/fd"))
+    for _ in range(3):
+        with started(plugin(), tmp_path) as processor:
+            sent(processor, b"a")
+    limit = monotonic() + LIMIT
+    while len(os.listdir("/dev/fd")) > before:  # grpc lets go of its pollers a moment later
+        assert monotonic() < limit
