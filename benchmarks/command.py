@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--quick", action="store_true", help="one short round: does it all run?")
     parser.add_argument("--without-peers", action="store_true", help="against bare grpcio alone")
     parser.add_argument("--only", choices=known, metavar="NAME", help="one suite: " + ", ".join(known))
-    parser.add_argument("--rounds", type=int, metavar="N", help=f"default: {ROUNDS}, within {BUDGET:.0f} s")
+    parser.add_argument("--rounds", type=_positive, metavar="N", help=f"default: {ROUNDS}, within {BUDGET:.0f} s")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json", metavar="PATH")
     chosen = parser.parse_args(arguments)
     names = [chosen.only] if chosen.only else list(known)
@@ -45,6 +45,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     report.write(done, chosen.output)
     report.show(done, contestants, report.console())
     return 0
+
+
+def _positive(text: str) -> int:
+    if (number := int(text)) < 1:
+        raise ValueError(text)
+    return number
 
 
 def measure(suites: dict[str, Suite], rounds: int) -> tuple[list[Row], list[Contestant]]:

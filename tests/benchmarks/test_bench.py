@@ -107,6 +107,7 @@ def test_the_table_shows_figures_ratios_goals_and_who_is_missing() -> None:
     console = Console(width=120, record=True, file=io.StringIO())
     report.show(rows("suite", comparisons, [WE, THEY, gone], [took(150, 100)]), [WE, THEY, gone], console)
     shown = console.export_text()
+    assert "medians of 1 rounds" in shown
     assert re.search(r"time +150 ms +100 +1\.50x +missing +≤ 1\.50 met", shown)
     assert "missing: gone 3: no [index]" in shown
 
@@ -143,9 +144,10 @@ def test_a_peer_that_cannot_be_installed_is_missing_by_name(folder: str) -> None
     ],
 )
 def test_a_subject_that_does_not_start_is_a_clear_error(program: str, complaint: str, folder: str) -> None:
+    before = psutil.Process().children()
     with pytest.raises(Failed, match=complaint):
         Plugin("bad", [sys.executable, "-c", program], {}, folder)
-    assert not psutil.Process().children()
+    assert psutil.Process().children() == before
 
 
 def test_a_program_that_is_not_there_is_a_clear_error(folder: str) -> None:
@@ -168,6 +170,13 @@ def test_a_failure_ends_the_command_with_a_message_and_no_file(
     assert command.main(["--output", str(output)]) == 1
     assert "bench: ours does not start: boom" in capsys.readouterr().err
     assert not output.exists()
+
+
+@pytest.mark.parametrize("arguments", [["--only", "nothing"], ["--rounds", "0"], ["--rounds", "many"]])
+def test_arguments_that_make_no_sense_are_refused(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="2"):
+        command.main(arguments)
+    assert arguments[0] in capsys.readouterr().err
 
 
 def run(folder: str, *arguments: str) -> "subprocess.Popen[str]":
