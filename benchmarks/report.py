@@ -40,9 +40,9 @@ def console() -> Console:
 def _table(rows: Sequence[Row]) -> Table:
     first = rows[0]
     peers = dict.fromkeys((row["peer"], row["peer_version"]) for row in rows)
-    table = Table(
-        box=box.SIMPLE_HEAD, title=f"{first['suite']}: {first['subject']}, and its ratio to", title_justify="left"
-    )
+    rounds = max(row["rounds"] for row in rows)
+    title = f"{first['suite']}: {first['subject']}, and its ratio to others; medians of {rounds} rounds"
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("figure", no_wrap=True)
     table.add_column(first["subject"], justify="right", no_wrap=True)
     for peer, version in peers:
