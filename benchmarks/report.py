@@ -11,7 +11,7 @@ from rich.table import Table
 
 from benchmarks.figures import Contestant, Row
 
-PLAIN_WIDTH = 150  # columns, where no terminal says how many it has
+PLAIN_WIDTH = 200  # columns, where no terminal says how many it has
 
 
 def write(rows: Sequence[Row], path: Path) -> None:

@@ -15,11 +15,13 @@ from benchmarks.workshop import COOKIE, Workshop, version
 
 LINE = Figure(name="spawn to handshake line", unit="ms")
 FIRST_CALL = Figure(name="spawn to first call", unit="ms")
+START_WORK = Figure(name="processor time to first call", unit="ms")
 RSS = Figure(name="idle memory, resident", unit="MiB")
 PSS = Figure(name="idle memory, proportional", unit="MiB")
 THREADS = Figure(name="idle threads", unit="")
 UNARY = Figure(name="unary call, p50", unit="µs")
 UNARY_TAIL = Figure(name="unary call, p99", unit="µs")
+UNARY_WORK = Figure(name="processor time of a unary call", unit="µs")
 CROWD = Figure(name="16 calls in flight, p50", unit="µs")
 CROWD_RATE = Figure(name="16 calls in flight", unit="calls/s", better="higher")
 LARGE = Figure(name="messages of 1 MiB", unit="MiB/s", better="higher")
@@ -139,6 +141,8 @@ class Plain:
             for name, plugin in plugins.items():
                 samples[name, LINE] = plugin.line * 1e3
                 samples[name, FIRST_CALL] = plugin.first_call * 1e3
+                if plugin.first_call_work:
+                    samples[name, START_WORK] = plugin.first_call_work * 1e3
                 self._idle(name, plugin, samples)
             self._calls(plugins, samples)
         return samples
@@ -157,9 +161,12 @@ class Plain:
             calls.many_at_once(plugin, IN_FLIGHT, 2, Calls())
             calls.large(plugin, 1, Calls())
         single, crowd, large = ({name: Calls() for name in plugins} for _ in range(3))
+        work = dict.fromkeys(plugins, 0.0)
         for _ in range(effort.slices):
             for name, plugin in plugins.items():
+                before = plugin.work()
                 calls.one_at_a_time(plugin, effort.single, single[name])
+                work[name] += plugin.work() - before
             for name, plugin in plugins.items():
                 calls.many_at_once(plugin, IN_FLIGHT, effort.crowd, crowd[name])
             for name, plugin in plugins.items():
@@ -167,6 +174,8 @@ class Plain:
         for name in plugins:
             samples[name, UNARY] = quantile(single[name].latencies, 0.5) * 1e6
             samples[name, UNARY_TAIL] = quantile(single[name].latencies, 0.99) * 1e6
+            if work[name]:
+                samples[name, UNARY_WORK] = work[name] / len(single[name].latencies) * 1e6
             samples[name, CROWD] = quantile(crowd[name].latencies, 0.5) * 1e6
             samples[name, CROWD_RATE] = len(crowd[name].latencies) / crowd[name].seconds
             samples[name, LARGE] = large[name].bytes / calls.MIB / large[name].seconds
