@@ -17,7 +17,7 @@ from ._lines import LineSplitter
 from ._message import Batch, Message
 from ._value import write_fields
 
-_BLOCK = 256 * 1024  # bytes of one read: enough lines to be worth the call, little enough to stop soon after it
+_BLOCK = 32 * 1024  # bytes of one read: lines enough to be worth the call, and few to let through after a stop
 
 
 class Source(Protocol):
@@ -84,13 +84,19 @@ class Gathered:
     """A source whose messages are gathered into batches; ``clock`` is for tests."""
 
     def __init__(self, child: Source, policy: Policy, clock: Callable[[], float] = monotonic) -> None:
-        self._child, self._clock = child, clock
-        self._batcher = Batcher(policy, clock())
+        self._child, self._policy, self._clock = child, policy, clock
+        self._first: Batcher | None = None
         self.expected, self.files = child.expected, child.files
 
     @property
     def consumed(self) -> int:
         return self._child.consumed
+
+    @property
+    def _batcher(self) -> Batcher:
+        # The first period begins with the reading, not with the opening: plugins start between the two.
+        self._first = self._first or Batcher(self._policy, self._clock())
+        return self._first
 
     def read(self, timeout: float | None) -> list[Batch] | None:
         due = self._batcher.due

@@ -190,7 +190,9 @@ class _Log(logging.Handler):
         """Show one record."""
         name = record.name.split(".")[2] if record.name.count(".") > 1 else record.name
         fields: dict[str, object] = getattr(record, "hclog", {})
-        words = [record.getMessage(), *(f"{key}={quoted(str(value), _TEXT_MAX)}" for key, value in fields.items())]
+        # What begins with @ is hclog's own, such as the time.
+        pairs = (f"{key}={quoted(str(value), _TEXT_MAX)}" for key, value in fields.items() if key[:1] != "@")
+        words = [record.getMessage(), *pairs]
         style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
         self._console.print(Text.assemble((record.levelname.lower(), style), f" {name}: {' '.join(words)}"))
 

@@ -188,15 +188,16 @@ def test_a_period_ends_a_batch_even_if_nothing_more_comes() -> None:
     now = [100.0]
     child = Scripted([[Message(b"1")]], [], [], None, rest=([Message(b"2")],))
     source = Gathered(child, Policy(count=9, period=10.0), clock=lambda: now[0])
-    now[0] = 104.0
+    now[0] = 200.0  # the period begins with the first read
     assert source.read(None) == []
-    now[0] = 110.0
-    assert texts(source.read(None) or []) == [[b"1"]]
-    now[0] = 111.0
-    assert source.read(2.0) == []
+    now[0] = 206.0
+    assert source.read(None) == []
+    now[0] = 211.0
+    assert texts(source.read(2.0) or []) == [[b"1"]]
+    now[0] = 212.0
     assert source.read(None) is None
     assert texts(source.rest()) == [[b"2"]]
-    assert child.timeouts == [6.0, 0.0, 2.0, 9.0]
+    assert child.timeouts == [10.0, 4.0, 0.0, 9.0]
 
 
 def test_what_is_asked_of_gathered_batches_is_asked_of_what_gives_them() -> None:
