@@ -90,6 +90,9 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
             starting.cancel()
             await asyncio.wait([starting])
             raise
+        finally:
+            if starting.done():
+                self._starting = None  # its error would hold on to all that the start had in its hands
 
     def dispense(self, name: str) -> T:
         """Return a new stub of the plugin ``name``.
@@ -173,8 +176,9 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
 
     async def _start(self) -> None:
         async with AsyncExitStack() as undo:
-            _at_exit.keep(self._stop_at_exit)
+            _at_exit.keep(self._stop_at_exit, self._ask)
             undo.callback(self._gone)
+            self._go_on()
             directory = self._directory = PrivateDirectory(os.environ)
             undo.callback(directory.close)
             environment = self._config.environment(os.environ, directory.path)
@@ -188,6 +192,7 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
                 named = monotonic()
                 await self._connect(watcher, self._line, begun, undo)
                 self._times = StartTimes(line=named - begun, connected=monotonic() - begun)
+                self._go_on()
                 self._life.enter(State.READY)
                 self._undo = undo.pop_all()
             except BaseException as error:
@@ -272,6 +277,10 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
         if self._stopped is None:
             self._stopped = Stopped.after(None, None, 0.0)
         _at_exit.forget(self._stop_at_exit)
+
+    def _ask(self) -> None:
+        if self._child is not None:
+            self._child.send(signal.SIGTERM)  # without an event loop there is no other way
 
     def _stop_at_exit(self, budget: StopBudget) -> None:
         """Stop without an event loop: the one it was started on has ended."""

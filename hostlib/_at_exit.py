@@ -12,28 +12,33 @@ from ._ladder import StopBudget
 
 Stop = Callable[[StopBudget], object]
 """Stops a plugin within a budget. It starts no thread: at this time of its life Python starts no more."""
+Ask = Callable[[], object]
+"""Asks a plugin to end, and waits for nothing."""
 
-_owners: dict[Stop, int] = {}
+_kept: dict[Stop, tuple[int, Ask]] = {}
 
 
-def keep(stop: Stop) -> None:
-    """See to it that ``stop`` is called in the end."""
-    _owners[stop] = os.getpid()
+def keep(stop: Stop, ask: Ask) -> None:
+    """See to it that a plugin is asked to end, and stopped, in the end."""
+    _kept[stop] = os.getpid(), ask
 
 
 def forget(stop: Stop) -> None:
     """The plugin has stopped."""
-    _owners.pop(stop, None)
+    _kept.pop(stop, None)
 
 
 @atexit.register
 def _stop_all() -> None:
     # A fork inherits this list, but the plugins are its parent's.
-    mine = [stop for stop, owner in _owners.items() if owner == os.getpid()]
+    mine = [(stop, ask) for stop, (owner, ask) in _kept.items() if owner == os.getpid()]
+    # One limit for all: a hundred plugins that resist take hardly longer than one, and one does not cost the others
+    # their chance to end in order.
+    for _, ask in mine:
+        ask()
     budget = StopBudget()
     limit = monotonic() + budget.shutdown + budget.terminate
-    for stop in mine:
-        # One limit for all of them: a hundred stuck plugins take hardly longer than one.
+    for stop, _ in mine:
         left = max(0.0, limit - monotonic())
         shutdown = min(budget.shutdown, left)
         stop(StopBudget(shutdown=shutdown, terminate=min(budget.terminate, left - shutdown)))

@@ -60,6 +60,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
 
     def _prepare(self) -> None:
         self._lock = threading.RLock()  # for the state and for _child; a signal handler may call stop within start
+        self._busy: int | None = None  # the thread that started it last, or is stopping it
         self._over = threading.Event()
         self._undo = ExitStack()
         self._supervisor: Supervisor | None = None
@@ -81,7 +82,8 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
         with ExitStack() as undo:
             with self._lock:
                 self._life.enter(State.STARTING)
-                _at_exit.keep(self._stop)
+                self._busy = threading.get_ident()
+                _at_exit.keep(self._stop, self._ask)
                 undo.callback(self._gone)
                 directory = PrivateDirectory(os.environ)
                 undo.callback(directory.close)
@@ -92,11 +94,13 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
                 supervisor = self._supervisor = Supervisor(child, self._output, self._config.name)
                 undo.callback(supervisor.close)
             try:
+                self._go_on()
                 self._line = supervisor.line(self._launch(child, begun))
                 named = monotonic()
                 self._connect(supervisor, self._line, begun, undo)
                 self._times = StartTimes(line=named - begun, connected=monotonic() - begun)
                 with self._lock:
+                    self._go_on()
                     self._life.enter(State.READY)
                     self._undo = undo.pop_all()
             except BaseException as error:
@@ -203,16 +207,26 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
             state, child = self._life.state, self._child
             if state is State.NEW:
                 self._gone()
-            elif state is State.STARTING and child is not None:
+            elif state is State.STARTING:
                 self._abandoned = True
-                child.send(signal.SIGKILL)
+                if child is not None:
+                    child.send(signal.SIGKILL)
             elif state is State.READY:
                 self._life.enter(State.STOPPING)
+                self._busy = threading.get_ident()
         if state is State.READY:
             self._descend(self._known(child), self._known(self._link), budget)
+        elif self._busy == threading.get_ident() and not self._over.is_set():
+            # A signal handler or a sink, called in the midst of our own start or stop: it cannot wait for that.
+            self._known(child).send(signal.SIGKILL)
+            return Stopped.after(Rung.KILL, None, 0.0)
         elif not self._over.wait(self._config.stop_budget.total + _TIDY):
             raise MachineFault(f"another thread is still stopping the plugin's process {self.id}")
         return self._known(self._stopped)
+
+    def _ask(self) -> None:
+        if self._link is not None:
+            self._link.ask()
 
     def _descend(self, child: Child, link: Link, budget: StopBudget) -> None:
         begun = monotonic()

@@ -1,6 +1,5 @@
 """What a client was asked to do, checked once for both shells. Never looks at the environment or at a file itself."""
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +7,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from ..handshake import Cookie, Handshake, Misuse, PluginEnvironment, without_plugin_variables
-from ._ladder import StopBudget
+from ._ladder import SECONDS_MAX, StopBudget
 
 F = TypeVar("F")
 
@@ -113,5 +112,5 @@ class Config(Generic[F]):
 
 
 def _duration(name: str, seconds: float) -> None:
-    if not 0 < seconds < math.inf:
-        raise Misuse(f"{name} must be seconds, more than 0 and with an end: got {seconds!r}")
+    if not 0 < seconds <= SECONDS_MAX:
+        raise Misuse(f"{name} must be seconds, more than 0 and at most {SECONDS_MAX}: got {seconds!r}")

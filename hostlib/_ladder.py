@@ -5,12 +5,13 @@ the whole has an end whatever the plugin does.
 """
 
 import enum
-import math
 from collections import deque
 from dataclasses import dataclass
 from typing import Literal
 
 from ..handshake import Misuse, PluginLost
+
+SECONDS_MAX = 24 * 60 * 60  # for any wait: those of the operating system overflow after 24 days
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +24,7 @@ class StopBudget:
         kill: from SIGKILL until the kernel has ended it.
 
     Raises:
-        Misuse: a share is negative or without end, or ``kill`` is zero.
+        Misuse: a share is negative or longer than a day, or ``kill`` is zero.
     """
 
     shutdown: float = 2.0
@@ -33,8 +34,8 @@ class StopBudget:
     def __post_init__(self) -> None:
         for name in ("shutdown", "terminate", "kill"):
             seconds: float = getattr(self, name)
-            if not 0 <= seconds < math.inf:
-                raise Misuse(f"{name} of a stop budget must be seconds from 0 on, got {seconds!r}")
+            if not 0 <= seconds <= SECONDS_MAX:
+                raise Misuse(f"{name} of a stop budget must be seconds from 0 to {SECONDS_MAX}, got {seconds!r}")
         if self.kill == 0:
             raise Misuse("kill of a stop budget must not be 0: the kernel needs a moment to end a process")
 

@@ -19,6 +19,7 @@ from ..proto import plugin
 from ..proto.rpc import Method
 from ..transport import CHANNEL_OPTIONS, Broker, target
 from ._hclog import legible
+from ._ladder import StopBudget
 from ._launch import SETTLE
 from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER, announcement
 
@@ -41,6 +42,7 @@ class Link:
         self._name, self._logger = name, logger
         self._to_plugin: SimpleQueue[plugin.ConnInfo | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
+        self._asked: object = None
 
     def probe(self, seconds: float, settled: Callable[[], object]) -> Any:
         """Ask for the plugin's health, as the first call on the connection; ``settled`` is called when it ended."""
@@ -63,6 +65,15 @@ class Link:
         except ValueError:  # grpc's answer where the caller has closed the channel
             return False
         return True
+
+    def ask(self) -> None:
+        """Ask the plugin to end, and do not wait for what it says."""
+        try:
+            seconds = StopBudget().shutdown
+            # Held on to, for grpc cancels a call that is dropped.
+            self._asked = self._unary(plugin.SHUTDOWN).future(plugin.Empty(), timeout=seconds)
+        except (ValueError, RuntimeError):
+            pass  # the channel is closed, or Python starts no thread any more; whoever stops the plugin has other means
 
     def close(self) -> None:
         """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""

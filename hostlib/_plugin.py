@@ -184,6 +184,11 @@ class Plugin(Generic[F]):
             return self._lost(reason, StartTimeout)
         return self._lost(f"printed its handshake line but broke off the connection to {line.address}")
 
+    def _go_on(self) -> None:
+        """Raise unless the start is still wanted."""
+        if self._abandoned:
+            raise self._given_up()
+
     def _given_up(self) -> PluginLost:
         return PluginLost("was stopped while it was starting", argv=self._config.command, pid=self.id)
 

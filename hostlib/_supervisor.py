@@ -35,6 +35,7 @@ class Supervisor:
             self._selector.register(descriptor, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name=f"goplugin-supervisor-{name}", daemon=True)
         self._on_exit: Callable[[], object] = lambda: None
+        self._limit: float | None = None  # until when the pipes are read; known once the process has ended
         self.drained = threading.Event()
 
     def line(self, launch: Launch) -> Line:
@@ -49,13 +50,15 @@ class Supervisor:
                     self._hear(data)
                     if not data:
                         launch.stderr_ended()
-                elif (status := self._child.status()) is not None:
+                elif (status := self._see_end()) is not None:
                     launch.exited(status)
         self._output.stdout(launch.rest)
         return line
 
     def start(self, on_exit: Callable[[], object]) -> None:
         """Go on reading in the background; call ``on_exit`` when the process has ended."""
+        if self._limit is not None:
+            on_exit()
         self._on_exit = on_exit
         self._thread.start()
 
@@ -64,24 +67,25 @@ class Supervisor:
         if not self._thread.ident:
             self._finish()
         elif self._thread is not threading.current_thread():
-            # A log handler or a sink of the caller's may be blocking it. Then it tidies up when that returns.
             self._thread.join(2 * DRAIN)
+            # A log handler or a sink of the caller's may be blocking it. Then it ends when that returns.
+            self._limit = monotonic()
 
     def _run(self) -> None:
-        limit: float | None = None
-        while self._child.stdout in self._open or self._child.stderr in self._open or limit is None:
-            left = None if limit is None else limit - monotonic()
-            if left is not None and left <= 0:
-                break
+        while self._open and (self._limit is None or self._limit > monotonic()):
+            left = None if self._limit is None else self._limit - monotonic()
             for descriptor, data in self._events(left):
                 if descriptor == self._child.stdout:
                     self._output.stdout(data)
                 elif descriptor == self._child.stderr:
                     self._hear(data)
-                elif self._child.status() is not None:
-                    limit = monotonic() + DRAIN
+                elif self._see_end() is not None:
                     self._on_exit()
         self._finish()
+
+    def _see_end(self) -> int | None:
+        self._limit = monotonic() + DRAIN
+        return self._child.status()
 
     def _hear(self, data: bytes) -> None:
         if data:

@@ -1,4 +1,71 @@
-"""Every test of this folder leaves nothing behind."""
+"""For every test of this folder: it leaves nothing behind. For those of the channels: a server to call."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, ClassVar, NoReturn
+
+import grpc
+import pytest
 from leftovers import nothing_left as nothing_left
 from leftovers import warm_grpc as warm_grpc
+from probe_pb2 import AddRequest, AddResponse
+
+
+def _unary(request: bytes, context: Any) -> bytes:
+    remaining = context.time_remaining()
+    # Without a deadline grpcio tells of one in the far future.
+    return b"none" if remaining is None or remaining > 1e6 else str(round(remaining)).encode()
+
+
+def _fail(request: bytes, context: Any) -> NoReturn:
+    context.set_trailing_metadata((("why", "because"),))
+    context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+    raise AssertionError("abort returned")
+
+
+def _join(requests: Iterator[bytes], context: Any) -> NoReturn:
+    _fail(b"".join(requests), context)
+
+
+def _add(request: bytes, context: Any) -> bytes:
+    numbers = AddRequest.FromString(request)
+    return AddResponse(sum=numbers.a + numbers.b).SerializeToString()
+
+
+def _stream(request: bytes, context: Any) -> Iterator[bytes]:
+    yield _unary(request, context)
+    if request == b"fail":
+        context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+
+def _each(requests: Iterator[bytes], context: Any) -> Iterator[bytes]:
+    for request in requests:
+        yield from _stream(request, context)
+
+
+class _Answers(grpc.GenericRpcHandler):
+    """Answers with the seconds that a call has left, or fails, as the method's name says."""
+
+    methods: ClassVar[dict[str, "grpc.RpcMethodHandler[Any, Any]"]] = {
+        "/test/Left": grpc.unary_unary_rpc_method_handler(_unary),
+        "/test/Fail": grpc.unary_unary_rpc_method_handler(_fail),
+        "/interop.v1.Probe/Add": grpc.unary_unary_rpc_method_handler(_add),
+        "/test/Stream": grpc.unary_stream_rpc_method_handler(_stream),
+        "/test/Join": grpc.stream_unary_rpc_method_handler(_join),
+        "/test/Each": grpc.stream_stream_rpc_method_handler(_each),
+    }
+
+    def service(self, handler_call_details: Any) -> "grpc.RpcMethodHandler[Any, Any] | None":
+        return self.methods.get(handler_call_details.method)
+
+
+@pytest.fixture
+def target(nothing_left: str) -> Iterator[str]:
+    """Give the address of a server in this process."""
+    address = f"unix:{nothing_left}/server"
+    with ThreadPoolExecutor(4) as workers:
+        server = grpc.server(workers, handlers=[_Answers()])
+        server.add_insecure_port(address)
+        server.start()
+        yield address
+        server.stop(None).wait(10)

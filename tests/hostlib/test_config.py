@@ -49,6 +49,7 @@ def config(command: Any = ("./p",), handshake: Handshake = HANDSHAKE, **changes:
         ({"env": {"A=B": "x"}}, "env"),
         ({"env": {"A": "x\0"}}, "env"),
         ({"start_timeout": 0}, "start_timeout"),
+        ({"start_timeout": 1e6}, "start_timeout"),
         ({"start_timeout": math.inf}, "start_timeout"),
         ({"start_timeout": math.nan}, "start_timeout"),
         ({"call_timeout": -1}, "call_timeout"),

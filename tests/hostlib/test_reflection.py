@@ -79,13 +79,15 @@ class Scripted(grpc.GenericRpcHandler):
 
 @contextmanager
 def serving(path: Path, prepare: Callable[[grpc.Server], object]) -> Generator[grpc.Channel]:
-    server = grpc.server(Workers(4, "test"), options=SERVER_OPTIONS)
+    workers = Workers(4, "test")
+    server = grpc.server(workers, options=SERVER_OPTIONS)
     prepare(server)
     server.add_insecure_port(f"unix:{path}/s")
     server.start()
     with grpc.insecure_channel(f"unix:{path}/s", CHANNEL_OPTIONS) as channel:
         yield channel
     server.stop(0).wait(10)
+    workers.shutdown()
 
 
 def scripted(path: Path, answers: dict[str, Answers]) -> AbstractContextManager[grpc.Channel]:

@@ -12,6 +12,8 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import psutil
@@ -49,10 +51,15 @@ def _everything() -> set[str]:
 @pytest.fixture(scope="session")
 def warm_grpc() -> None:
     """Let grpc open what it keeps for the life of the process."""
+    with ThreadPoolExecutor(1) as workers:
+        server = grpc.server(workers)
+        server.add_insecure_port("127.0.0.1:0")
+        server.start()
+        server.stop(None).wait(10)
     for number in range(4):
         with grpc.insecure_channel(f"unix:/nonexistent/{number}") as channel:
-            call = channel.unary_unary("/nobody/Answers").future(b"", timeout=10)
-            assert call.exception() is not None
+            caller: Any = channel
+            assert caller.unary_unary("/nobody/Answers").future(b"", timeout=10).exception() is not None
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,9 @@
 """Both shells of the host behind one face, so that one table of tests runs over both."""
 
 import asyncio
+import sys
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 from typing import Any, TypeVar
 
 from goplugin import hostlib
@@ -10,8 +12,16 @@ from goplugin.hostlib import Stopped, aio
 
 R = TypeVar("R")
 
+PROGRAMS = Path(__file__).parent.parent / "hostlib" / "programs"
+SUPPORT = {"PYTHONPATH": str(Path(__file__).parent)}  # where a program in Python finds `bare_plugin`
+
 HANDSHAKE = Handshake(protocol_version=1, cookie_key="TEST_COOKIE", cookie_value="yes")
 LIMIT = 60.0  # seconds for one step, whatever it is
+
+
+def program(name: str) -> list[str]:
+    """Return the command that runs a program of `tests/hostlib/programs`; one in Python needs `SUPPORT`, too."""
+    return [sys.executable if name.endswith(".py") else "sh", str(PROGRAMS / name)]
 
 
 class Echo:
@@ -31,6 +41,7 @@ class SyncShell:
     """The synchronous client as it is."""
 
     def __init__(self, command: list[str], **options: Any) -> None:
+        options["env"] = SUPPORT | options.get("env", {})
         plugins = None if "versions" in options else {"echo": Echo}
         self.client: Any = hostlib.Client(command, HANDSHAKE, plugins, **options)
 
@@ -38,7 +49,8 @@ class SyncShell:
         self.client.start()
 
     def echo(self) -> Echo:
-        return self.client.dispense("echo")
+        echo: Echo = self.client.dispense("echo")
+        return echo
 
     def call(self, method: Any, request: Any = b"", **options: Any) -> Any:
         return method(request, **options)
@@ -46,11 +58,12 @@ class SyncShell:
     def collect(self, method: Any, request: Any = b"") -> list[Any]:
         return list(method(request))
 
-    def ping(self) -> None:
-        self.client.ping()
+    def ping(self, **options: Any) -> None:
+        self.client.ping(**options)
 
     def stop(self) -> Stopped:
-        return self.client.stop()
+        stopped: Stopped = self.client.stop()
+        return stopped
 
     def close(self) -> None:
         self.stop()
@@ -61,6 +74,7 @@ class AioShell:
 
     def __init__(self, command: list[str], **options: Any) -> None:
         self._runner = asyncio.Runner()
+        options["env"] = SUPPORT | options.get("env", {})
         plugins = None if "versions" in options else {"echo": Echo}
         self.client: Any = aio.Client(command, HANDSHAKE, plugins, **options)
 
@@ -75,10 +89,11 @@ class AioShell:
         self.run(self.client.start)
 
     def echo(self) -> Echo:
-        async def dispense() -> Echo:
+        async def dispense() -> Any:
             return self.client.dispense("echo")
 
-        return self.run(dispense)
+        echo: Echo = self.run(dispense)
+        return echo
 
     def call(self, method: Any, request: Any = b"", **options: Any) -> Any:
         async def call() -> Any:
@@ -92,11 +107,12 @@ class AioShell:
 
         return self.run(collect)
 
-    def ping(self) -> None:
-        self.run(self.client.ping)
+    def ping(self, **options: Any) -> None:
+        self.run(lambda: self.client.ping(**options))
 
     def stop(self) -> Stopped:
-        return self.run(self.client.stop)
+        stopped: Stopped = self.run(self.client.stop)
+        return stopped
 
     def close(self) -> None:
         self.stop()

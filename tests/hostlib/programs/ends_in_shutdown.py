@@ -2,7 +2,7 @@
 
 import os
 
-from bare import Plugin
+from bare_plugin import Plugin
 
 plugin = Plugin()
 plugin.unary["/plugin.GRPCController/Shutdown"] = lambda request, context: os._exit(0)

@@ -3,7 +3,7 @@
 import signal
 import time
 
-from bare import Plugin
+from bare_plugin import Plugin
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 plugin = Plugin()

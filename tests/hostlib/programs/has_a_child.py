@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-from bare import Plugin
+from bare_plugin import Plugin
 
 child = subprocess.Popen(["sh", "-c", "trap '' TERM; while :; do sleep 60; done"])
 print("child", child.pid, file=sys.stderr, flush=True)

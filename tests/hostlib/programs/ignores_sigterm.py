@@ -2,7 +2,7 @@
 
 import signal
 
-from bare import Plugin
+from bare_plugin import Plugin
 
 signal.signal(signal.SIGTERM, signal.SIG_IGN)
 Plugin().without("/plugin.GRPCController/Shutdown").serve()

@@ -1,6 +1,6 @@
 """Says yes to Shutdown and lives on."""
 
-from bare import Plugin
+from bare_plugin import Plugin
 
 plugin = Plugin()
 plugin.unary["/plugin.GRPCController/Shutdown"] = lambda request, context: b""

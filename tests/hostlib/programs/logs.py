@@ -2,7 +2,7 @@
 
 import os
 
-from bare import Plugin
+from bare_plugin import Plugin
 
 plugin = Plugin()
 plugin.unary["/test.Echo/Echo"] = lambda request, context: os.write(2, request) and b""

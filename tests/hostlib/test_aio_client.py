@@ -1,0 +1,256 @@
+"""What only asyncio can do to its client: cancel, and end the loop."""
+
+import asyncio
+import time
+from collections.abc import Coroutine
+from typing import Any
+
+import psutil
+import pytest
+from shells import HANDSHAKE, SUPPORT, Echo, program
+
+from goplugin.handshake import Misuse, PluginLost
+from goplugin.hostlib import StopBudget, aio
+
+Client = aio.Client[Echo]
+
+
+def make(name: str, **options: Any) -> Client:
+    return aio.Client(program(name), HANDSHAKE, {"echo": Echo}, env=SUPPORT, **options)
+
+
+def make_heard(name: str) -> tuple[Client, asyncio.Event]:
+    """Make a client, and an event for the first words of its plugin."""
+    heard = asyncio.Event()
+
+    def hear(data: bytes) -> None:
+        heard.set()
+
+    return make(name, stderr=hear), heard
+
+
+def run(work: Coroutine[Any, Any, None]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(60):
+            await work
+
+    asyncio.run(bounded())
+
+
+def gone(client: Client) -> bool:
+    assert client.id is not None
+    return not psutil.pid_exists(client.id)
+
+
+def test_a_block_starts_and_stops_the_plugin() -> None:
+    async def work() -> None:
+        async with make("bare.py") as client:
+            assert await client.dispense("echo").echo(b"hello") == b"hello"
+        assert client.stopped is not None
+        assert client.stopped.how == "shutdown"
+
+    run(work())
+
+
+def test_a_start_that_is_cancelled_has_killed_the_plugin_before_the_caller_goes_on() -> None:
+    async def work() -> None:
+        client, heard = make_heard("never.sh")
+        starting = asyncio.create_task(client.start())
+        await heard.wait()
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert gone(client)
+        assert (await client.stop()).how == "killed"
+
+    run(work())
+
+
+def test_a_start_that_is_cancelled_twice_leaves_nothing_either() -> None:
+    async def work() -> None:
+        client, heard = make_heard("never.sh")
+        starting = asyncio.create_task(client.start())
+        await heard.wait()
+        starting.cancel()
+        await asyncio.sleep(0)
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        await client.stop()
+        assert gone(client)
+
+    run(work())
+
+
+def test_a_start_that_is_cancelled_before_it_began_leaves_nothing() -> None:
+    async def work() -> None:
+        client = make("bare.py")
+        starting = asyncio.create_task(client.start())
+        starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert client.id is None
+        await client.stop()
+
+    run(work())
+
+
+def test_a_start_with_a_timeout_of_its_caller_leaves_nothing() -> None:
+    async def work() -> None:
+        client = make("never.sh")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.3):
+                await client.start()
+        assert gone(client)
+
+    run(work())
+
+
+def test_a_stop_goes_on_when_its_caller_is_cancelled() -> None:
+    async def work() -> None:
+        client = make("lives_on.py", stop_budget=StopBudget(shutdown=0.3))
+        await client.start()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.05):
+                await client.stop()
+        assert not client.exited
+        assert (await client.stop()).how == "terminated"
+        assert gone(client)
+
+    run(work())
+
+
+def test_a_stop_from_another_task_ends_a_start() -> None:
+    async def work() -> None:
+        client, heard = make_heard("never.sh")
+        starting = asyncio.create_task(client.start())
+        await heard.wait()
+        assert (await client.stop()).how == "killed"
+        with pytest.raises(PluginLost, match="was stopped while it was starting"):
+            await starting
+        with pytest.raises(Misuse, match="make another client"):
+            await client.start()
+
+    run(work())
+
+
+def test_a_stop_right_after_the_start_was_asked_for_ends_it() -> None:
+    async def work() -> None:
+        client = make("bare.py")
+        starting = asyncio.create_task(client.start())
+        await asyncio.sleep(0)
+        await client.stop()
+        with pytest.raises(PluginLost):
+            await starting
+        assert client.id is None or gone(client)
+
+    run(work())
+
+
+def test_a_block_that_is_cancelled_stops_the_plugin() -> None:
+    async def work() -> None:
+        started = asyncio.Event()
+        client = make("bare.py")
+
+        async def use() -> None:
+            async with client:
+                started.set()
+                await asyncio.sleep(60)
+
+        using = asyncio.create_task(use())
+        await started.wait()
+        using.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await using
+        assert client.stopped is not None
+        assert client.stopped.how == "shutdown"
+
+    run(work())
+
+
+def test_cancelling_a_call_cancels_that_call_alone() -> None:
+    async def work() -> None:
+        async with make("bare.py", stop_budget=StopBudget(shutdown=0.3)) as client:
+            echo = client.dispense("echo")
+            call = asyncio.ensure_future(echo.hang(b""))
+            await client.ping()
+            call.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await call
+            assert await echo.echo(b"hello") == b"hello"
+
+    run(work())
+
+
+def test_tasks_that_stop_together_get_the_same_answer() -> None:
+    async def work() -> None:
+        client = make("lives_on.py", stop_budget=StopBudget(shutdown=0.3))
+        await client.start()
+        answers = await asyncio.gather(*(client.stop() for _ in range(8)))
+        assert {id(answer) for answer in answers} == {id(answers[0])}
+
+    run(work())
+
+
+def test_the_loop_is_free_while_a_plugin_starts_and_stops() -> None:
+    async def work() -> None:
+        ticks = 0
+
+        async def tick() -> None:
+            nonlocal ticks
+            while True:
+                ticks += 1
+                await asyncio.sleep(0.01)
+
+        ticking = asyncio.create_task(tick())
+        client = make("never.sh", start_timeout=0.5)
+        with pytest.raises(PluginLost):
+            await client.start()
+        ticking.cancel()
+        assert ticks > 10
+
+    run(work())
+
+
+def test_thirty_plugins_at_once() -> None:
+    async def work() -> None:
+        clients = [make("bare.py") for _ in range(30)]
+        await asyncio.gather(*(client.start() for client in clients))
+        answers = await asyncio.gather(*(client.dispense("echo").echo(b"hello") for client in clients))
+        stops = await asyncio.gather(*(client.stop() for client in clients))
+        assert answers == [b"hello"] * 30
+        assert {stopped.how for stopped in stops} == {"shutdown"}
+
+    run(work())
+
+
+def test_a_channel_that_its_user_closed_does_not_keep_the_plugin_running() -> None:
+    async def work() -> None:
+        client = make("bare.py")
+        await client.start()
+        await client.channel.close()
+        assert (await client.stop()).how == "terminated"
+
+    run(work())
+
+
+def test_a_loop_that_cancels_everything_at_its_end_leaves_nothing() -> None:
+    clients: list[Client] = []
+
+    async def use() -> None:
+        async with make("lives_on.py", stop_budget=StopBudget(shutdown=30)) as client:
+            clients.append(client)
+            await asyncio.sleep(60)
+
+    async def main() -> None:
+        using = asyncio.create_task(use())
+        while not clients:
+            await asyncio.sleep(0.01)
+        using.cancel()
+        await asyncio.sleep(0.05)  # now it is stopping, and the loop ends in the middle of that
+        using.cancel()
+
+    begun = time.monotonic()
+    asyncio.run(main())
+    assert time.monotonic() - begun < 20
+    assert gone(clients[0])

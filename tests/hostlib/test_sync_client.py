@@ -1,0 +1,252 @@
+"""What only threads can do to the synchronous client."""
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import psutil
+import pytest
+from shells import HANDSHAKE, SUPPORT, Echo, program
+
+from goplugin import hostlib
+from goplugin.handshake import Misuse, PluginLost
+from goplugin.hostlib import StopBudget, Stopped
+from goplugin.hostlib._states import State
+
+Client = hostlib.Client[Echo]
+Make = Callable[..., Client]
+
+
+@pytest.fixture
+def make() -> Iterator[Make]:
+    made: list[Client] = []
+
+    def make(name: str, **options: Any) -> Client:
+        made.append(hostlib.Client(program(name), HANDSHAKE, {"echo": Echo}, env=SUPPORT, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.stop()
+
+
+def test_a_block_starts_and_stops_the_plugin(make: Make) -> None:
+    with make("bare.py") as client:
+        assert client.dispense("echo").echo(b"hello") == b"hello"
+    assert client.stopped is not None
+    assert client.stopped.how == "shutdown"
+
+
+def test_an_error_in_the_block_passes_and_the_plugin_is_stopped(make: Make) -> None:
+    client = make("bare.py")
+    with pytest.raises(ZeroDivisionError), client:
+        raise ZeroDivisionError
+    assert client.exited
+
+
+def test_its_threads_are_few_daemonic_and_named_for_the_plugin(make: Make) -> None:
+    before = set(threading.enumerate())
+    with make("bare.py"):
+        ours = [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("goplugin-")]
+        assert sorted(thread.name for thread in ours) == [
+            "goplugin-broker-bare",
+            "goplugin-stdio-bare",
+            "goplugin-supervisor-bare",
+        ]
+        assert all(thread.daemon for thread in ours)
+
+
+def test_a_stop_from_another_thread_ends_a_start(make: Make) -> None:
+    heard = threading.Event()
+
+    def hear(data: bytes) -> None:
+        heard.set()
+
+    client = make("never.sh", stderr=hear)
+    with ThreadPoolExecutor(1) as other:
+        starting = other.submit(client.start)
+        assert heard.wait(30)
+        begun = time.monotonic()
+        stopped = client.stop()
+        assert stopped.how == "killed"
+        assert time.monotonic() - begun < 5
+        with pytest.raises(PluginLost, match="was stopped while it was starting"):
+            starting.result(30)
+    with pytest.raises(Misuse, match="make another client"):
+        client.start()
+
+
+def test_an_interrupt_during_the_start_leaves_nothing(make: Make) -> None:
+    def interrupt(data: bytes) -> None:
+        raise KeyboardInterrupt
+
+    client = make("never.sh", stderr=interrupt)  # it is read by the thread that starts, where a Ctrl-C arrives, too
+    with pytest.raises(KeyboardInterrupt):
+        client.start()
+    assert client.id is not None
+    assert not psutil.pid_exists(client.id)
+
+
+def test_an_interrupt_during_the_stop_kills_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = make("lives_on.py", stop_budget=StopBudget(shutdown=30))
+    client.start()
+
+    def interrupt(link: object, seconds: float) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("goplugin.hostlib._link.Link.shut_down", interrupt)
+    begun = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        client.stop()
+    assert time.monotonic() - begun < 10
+    assert client.exited
+    assert client.stopped is not None
+    assert client.stopped.signal == "SIGKILL"
+
+
+def test_many_threads_may_stop_it_and_all_get_the_same_answer(make: Make) -> None:
+    client = make("lives_on.py", stop_budget=StopBudget(shutdown=0.3))
+    client.start()
+    with ThreadPoolExecutor(8) as others:
+        answers = list(others.map(Client.stop, [client] * 8))
+    assert {id(answer) for answer in answers} == {id(answers[0])}
+    assert answers[0].how == "terminated"
+
+
+def test_a_call_that_waits_while_another_thread_stops_the_plugin_ends(make: Make) -> None:
+    client = make("bare.py", stop_budget=StopBudget(shutdown=0.3))
+    client.start()
+    echo = client.dispense("echo")
+    with ThreadPoolExecutor(1) as other:
+        call = other.submit(echo.hang, b"")
+        client.ping()
+        client.stop()
+        with pytest.raises((PluginLost, Misuse)):
+            call.result(30)
+
+
+class Blocking(logging.Handler):
+    """A handler that is stuck until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stuck, self.go = threading.Event(), threading.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stuck.set()
+        self.go.wait(60)
+
+
+def test_a_log_handler_that_is_stuck_holds_up_neither_another_plugin_nor_the_stop(make: Make) -> None:
+    handler = Blocking()
+    logger = logging.getLogger("test.stuck")
+    logger.setLevel(logging.DEBUG)
+    logger.propagate = False
+    logger.addHandler(handler)
+    try:
+        stuck, other = make("logs.py", logger=logger), make("logs.py")
+        stuck.start()
+        other.start()
+        stuck.dispense("echo").echo(b"words\n")
+        assert handler.stuck.wait(30)
+        assert other.dispense("echo").echo(b"words\n") == b""
+        assert other.stop().how == "shutdown"
+        assert stuck.dispense("echo").echo(b"words\n") == b"", "calls do not pass through the log"
+        begun = time.monotonic()
+        assert stuck.stop().how == "shutdown"
+        assert time.monotonic() - begun < 5
+    finally:
+        handler.go.set()
+        logger.removeHandler(handler)
+
+
+def test_a_sink_may_stop_the_plugin_itself(make: Make) -> None:
+    done = threading.Event()
+
+    def stop(data: bytes) -> None:
+        client.stop()
+        done.set()
+
+    client = make("bare.py", sync_stdout=stop)
+    client.start()
+    assert done.wait(30)
+    assert client.exited
+
+
+def test_thirty_plugins_at_once(make: Make) -> None:
+    clients = [make("bare.py") for _ in range(30)]
+
+    def call(client: Client) -> bytes:
+        answer: bytes = client.dispense("echo").echo(b"hello")
+        return answer
+
+    with ThreadPoolExecutor(30) as threads:
+        list(threads.map(Client.start, clients))
+        answers = list(threads.map(call, clients))
+        stops = list(threads.map(Client.stop, clients))
+    assert answers == [b"hello"] * 30
+    assert {stopped.how for stopped in stops} == {"shutdown"}
+
+
+def test_a_channel_that_its_user_closed_does_not_keep_the_plugin_running(make: Make) -> None:
+    client = make("bare.py")
+    client.start()
+    client.channel.close()
+    stopped = client.stop()
+    assert (stopped.how, stopped.signal) == ("terminated", "SIGTERM")
+
+
+def test_a_start_interrupted_at_its_last_step_leaves_nothing(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = make("bare.py")
+    enter = client._life.enter  # pyright: ignore[reportPrivateUsage]
+
+    def interrupted(state: State) -> None:
+        enter(state)
+        if state is State.READY:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(client._life, "enter", interrupted)  # pyright: ignore[reportPrivateUsage]
+    with pytest.raises(KeyboardInterrupt):
+        client.start()
+    assert client.exited
+    assert client.stop().how == "killed"
+
+
+def test_the_connection_goes_to_the_plugin_and_past_every_proxy(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("grpc_proxy", "http://127.0.0.1:9")
+    with make("bare.py") as client:
+        assert isinstance(client.channel, grpc.Channel)
+        assert client.dispense("echo").echo(b"hello") == b"hello"
+
+
+def test_a_stop_from_within_the_start_ends_it(make: Make) -> None:
+    stops: list[Stopped] = []
+
+    def stop(data: bytes) -> None:  # as a signal handler would
+        stops.append(client.stop())
+
+    client: Client = make("never.sh", stderr=stop)
+    begun = time.monotonic()
+    with pytest.raises(PluginLost, match="was stopped while it was starting"):
+        client.start()
+    assert time.monotonic() - begun < 5
+    assert [stopped.how for stopped in stops] == ["killed"]
+
+
+def test_a_stop_from_within_the_stop_hurries_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = make("lives_on.py", stop_budget=StopBudget(shutdown=30))
+    client.start()
+
+    def again(link: object, seconds: float) -> bool:  # as a signal handler would
+        assert client.stop().how == "killed"
+        return True
+
+    monkeypatch.setattr("goplugin.hostlib._link.Link.shut_down", again)
+    begun = time.monotonic()
+    assert client.stop().signal == "SIGKILL"
+    assert time.monotonic() - begun < 5
