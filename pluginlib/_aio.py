@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from .aio import PluginSet
 
 LIMIT = 64 * 1024 * 1024
-"""Bytes of output kept for the reader. While a callback prints, the loop cannot send: all of it has to fit."""
+"""Bytes of output kept for a reader that is there. The loop cannot send while a callback prints: it all has to fit."""
 
 CANCEL_WITHIN = 1.0  # seconds for calls that are cancelled to end
 

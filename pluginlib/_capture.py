@@ -27,11 +27,14 @@ class Stdout:
     """
 
     def __init__(self) -> None:
+        # The interpreter found the descriptor closed at its start; by now the number may be some other file's.
+        if sys.__stdout__ is None:
+            raise MachineFault("a plugin needs a stdout for its handshake line, and this process has none")
         try:
             self._original = os.dup(STDOUT)
             self.pipe, feed = os.pipe()
         except OSError as error:
-            raise MachineFault(f"a plugin needs a stdout for its handshake line: {error.strerror}") from None
+            raise MachineFault(f"cannot capture stdout: {error.strerror}") from None
         os.set_blocking(self.pipe, False)
         os.dup2(feed, STDOUT)
         os.close(feed)
@@ -55,7 +58,8 @@ class Stdout:
     def release(self) -> None:
         """Push what Python has buffered into the pipe and give descriptor 1 back. The pipe is left to its reader."""
         try:
-            sys.stdout.flush()
+            if sys.stdout is not None:
+                sys.stdout.flush()
         except (OSError, ValueError):  # closed by the program: there is nothing left to push
             pass
         os.dup2(self._original, STDOUT)

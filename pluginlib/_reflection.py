@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable
 from google.protobuf.descriptor import FileDescriptor
 from google.protobuf.descriptor_pool import Default, DescriptorPool
 
-from ..proto import health as health  # its descriptors are answers too
+from ..proto import health as health  # the descriptors of these two are answers too
+from ..proto import plugin as plugin
 from ..proto import reflection
 from ..proto.reflection import ServerReflectionRequest as Request
 from ..proto.reflection import ServerReflectionResponse as Response
@@ -43,7 +44,7 @@ class Reflection:
             case "file_by_filename":
                 self._files(response, lambda pool: pool.FindFileByName(request.file_by_filename))
             case "file_containing_symbol":
-                self._files(response, lambda pool: pool.FindFileContainingSymbol(request.file_containing_symbol))
+                self._files(response, lambda pool: _symbol(pool, request.file_containing_symbol))
             case "file_containing_extension":
                 wanted = request.file_containing_extension
                 self._files(response, lambda pool: _extension(pool, wanted.containing_type, wanted.extension_number))
@@ -82,6 +83,14 @@ def _describe_alpha() -> None:
         importlib.import_module(_ALPHA)
     except TypeError:
         pass  # the program has a copy of that file in the default pool, which describes the same
+
+
+def _symbol(pool: DescriptorPool, name: str) -> FileDescriptor:
+    try:
+        return pool.FindFileContainingSymbol(name)
+    except KeyError:
+        # The only kind of symbol that protobuf does not look for there, while Go does.
+        return pool.FindMethodByName(name).containing_service.file
 
 
 def _extension(pool: DescriptorPool, message: str, number: int) -> FileDescriptor:

@@ -33,8 +33,8 @@ class Spool:
     The latest reader takes over: after a host died, its successor may be here before the dead one's stream is.
     """
 
-    def __init__(self, limit: int = LIMIT, stall: float = STALL) -> None:
-        self._limit, self._stall = limit, stall
+    def __init__(self, limit: int = LIMIT, present_limit: int = LIMIT, stall: float = STALL) -> None:
+        self._absent_limit, self._present_limit, self._stall = limit, present_limit, stall
         self._queue: deque[tuple[Channel, bytearray]] = deque()
         self._size = 0
         self._dropped = 0
@@ -53,6 +53,7 @@ class Spool:
         """Forget a reader, unless another has replaced it."""
         if reader == self._reader:
             self._present = False
+            self._drop_surplus()
 
     def is_current(self, reader: int) -> bool:
         """Return whether this reader is still the one that is served."""
@@ -73,12 +74,19 @@ class Spool:
             piece = view[: CHUNK - len(last[1])]
             last[1].extend(piece)
             view = view[len(piece) :]
+        self._drop_surplus()
+        return was_empty
+
+    @property
+    def _limit(self) -> int:
+        return self._present_limit if self._present else self._absent_limit
+
+    def _drop_surplus(self) -> None:
         # A writer that waited its turn may pass the limit by one piece, so nothing is lost to a reader that reads.
         while self._size > self._limit + PIECE:
             _, oldest = self._queue.popleft()
             self._size -= len(oldest)
             self._dropped += len(oldest)
-        return was_empty
 
     def crowded(self, now: float) -> bool:
         """Return whether a writer should wait: the queue is full and a reader is there that takes from it."""

@@ -5,6 +5,7 @@ are handled and the server accepts before the line is out.
 """
 
 import os
+import signal
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Generic
@@ -34,7 +35,7 @@ class Stage(Generic[Register]):
         plan: what is served.
         options: how.
         on_stop: called once, on another thread, when the shell has to stop its server.
-        limit: bytes of output kept.
+        limit: bytes of output kept for a reader that is there.
     """
 
     def __init__(
@@ -42,7 +43,7 @@ class Stage(Generic[Register]):
     ) -> None:
         self.plan, self._options = plan, options
         self._undo = ExitStack()
-        self.output = Output(Spool(limit))
+        self.output = Output(Spool(present_limit=limit))
         owns_process = options.test is None
         life = Life(
             drain=options.drain,
@@ -149,11 +150,23 @@ def staged(
         raise SystemExit(1) from None
 
 
-def _leave_to_parent() -> None:
+def _before_fork() -> None:
+    if _stages:
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+
+
+def _after_fork_in_parent() -> None:
+    if _stages:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+
+
+def _after_fork_in_child() -> None:
     for stage in tuple(_stages):
         stage.leave_to_parent()
+    _after_fork_in_parent()
     _stages.clear()
 
 
-# A child that was forked, by multiprocessing say, must die of SIGTERM itself instead of stopping the plugin.
-os.register_at_fork(after_in_child=_leave_to_parent)
+# A child that was forked, by multiprocessing say, must die of a SIGTERM instead of stopping the plugin with it, and
+# must not have one before it can.
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

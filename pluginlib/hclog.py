@@ -10,6 +10,7 @@ The host filters by level, as it does for a Go plugin. Fields given as `extra=` 
 import logging
 import math
 import os
+import sys
 import threading
 import traceback
 from collections.abc import Mapping
@@ -153,6 +154,8 @@ _writing = threading.RLock()
 
 def write(data: bytes, descriptor: int = STDERR) -> None:
     """Write a line as a whole, and never fail: without a host there is nobody to tell."""
+    if descriptor == STDERR and sys.__stderr__ is None:
+        return  # closed before the interpreter started: by now the number may be some other file's
     with _writing:
         rest = memoryview(data)
         try:

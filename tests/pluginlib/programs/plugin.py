@@ -1,0 +1,77 @@
+"""A plugin that does what its host tells it to: one service, one method, the name of an action and its arguments."""
+
+import argparse
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any
+
+import plugin_actions
+
+from goplugin import pluginlib
+from goplugin.handshake import Handshake
+
+SERVICE = "test.Program"
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--shell", choices=["sync", "aio"], default="sync")
+    parser.add_argument("--network", choices=["unix", "tcp"])
+    parser.add_argument("--versions", default="1", help="numbers, by commas")
+    parser.add_argument("--workers", type=int, default=10)
+    parser.add_argument("--drain", type=float, default=1.5)
+    parser.add_argument("--stay", action="store_true", help="do not leave with the host")
+    parser.add_argument("--no-logging", action="store_true")
+    parser.add_argument("--exit-within", type=float, help="instead of pluginlib's own")
+    parser.add_argument("--setup", default="{}", help="an action before serving, while the plugin registers")
+    parser.add_argument("--afterwards", default="{}", help="an action once serve() has returned")
+    return parser.parse_args()
+
+
+def main() -> None:
+    options = arguments()
+    if options.exit_within is not None:
+        from goplugin.pluginlib import _life
+
+        _life.EXIT_WITHIN = options.exit_within
+
+    def register(server: Any, _: pluginlib.Broker) -> None:
+        import grpc
+
+        plugin_actions.perform(options.setup)
+        add: Any = grpc.unary_unary_rpc_method_handler
+        handlers: Any = {"Do": add(do_async if options.shell == "aio" else do), "Sync": add(do)}
+        server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+
+    plugin = {"program": register}
+    serving: dict[str, Any] = {
+        "versions": {int(number): plugin for number in options.versions.split(",")},
+        "network": options.network,
+        "workers": options.workers,
+        "drain": options.drain,
+        "leave_with_host": not options.stay,
+        "logging": not options.no_logging,
+    }
+    handshake = Handshake(cookie_key="TEST_COOKIE", cookie_value="yes")
+    if options.shell == "aio":
+        asyncio.run(pluginlib.aio.serve(handshake, **serving))
+    else:
+        pluginlib.serve(handshake, **serving)
+    plugin_actions.perform(options.afterwards)
+
+
+def do(request: bytes, _: object) -> bytes:
+    return json.dumps(plugin_actions.perform(request)).encode()
+
+
+async def do_async(request: bytes, _: object) -> bytes:
+    action: Callable[..., Any] | None = plugin_actions.ASYNC.get(json.loads(request)["do"])
+    if action is None:
+        return do(request, _)
+    await action()
+    return b"null"
+
+
+if __name__ == "__main__":
+    main()
