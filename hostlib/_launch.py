@@ -19,6 +19,7 @@ class Launch:
     Attributes:
         deadline: until when to wait for the next fact.
         condemned: the plugin is to be killed; the wait that follows is for its last words only.
+        first_line: what came as the line, without its end, acceptable or not; None until it has come.
         rest: what followed the line on stdout.
     """
 
@@ -35,6 +36,7 @@ class Launch:
         """``stderr`` gives the last lines of stderr so far, for errors."""
         self.deadline = now + timeout
         self.condemned = False
+        self.first_line: bytes | None = None
         self.rest = b""
         self._timeout, self._versions = timeout, versions
         self._argv, self._pid, self._stderr = argv, pid, stderr
@@ -75,6 +77,7 @@ class Launch:
     def _judge(self, now: float) -> Line | None:
         raw, ended, rest = bytes(self._heard).partition(b"\n")
         if ended or len(raw) > LINE_MAX:
+            self.first_line = raw[:LINE_MAX]
             try:
                 line = Line.parse(raw)
                 line.check(versions=self._versions)

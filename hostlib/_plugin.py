@@ -100,6 +100,7 @@ class Plugin(Generic[F]):
         self._sync_stderr = Tap(sync_stderr, "sync_stderr", self._output.logger)
         self._life = Lifecycle()
         self._child: Child | None = None
+        self._launched: Launch | None = None
         self._line: Line | None = None
         self._times: StartTimes | None = None
         self._stopped: Stopped | None = None
@@ -124,6 +125,14 @@ class Plugin(Generic[F]):
     def line(self) -> Line:
         """Its handshake line."""
         return self._known(self._line)
+
+    @property
+    def first_line(self) -> bytes | None:
+        """Its first line on stdout as it came, without its end, even if it was refused; None where there was none.
+
+        At most ``handshake.LINE_MAX`` bytes of it.
+        """
+        return self._launched.first_line if self._launched is not None else None
 
     @property
     def negotiated_version(self) -> int:
@@ -156,7 +165,7 @@ class Plugin(Generic[F]):
         return value
 
     def _launch(self, child: Child, begun: float) -> Launch:
-        return Launch(
+        self._launched = Launch(
             now=begun,
             timeout=self._config.start_timeout,
             versions=self._config.versions,
@@ -164,6 +173,7 @@ class Plugin(Generic[F]):
             pid=child.pid,
             stderr=self._output.tail,
         )
+        return self._launched
 
     def _maker(self, name: str) -> F:
         plugins = self._config.versions[self.negotiated_version]

@@ -182,3 +182,19 @@ def test_any_bytes_give_a_line_or_our_error_however_they_are_cut(said: bytes, cu
         rest = rest[cut:]
     # One thing may differ: a long line is refused before its end has come.
     assert judged([*pieces, rest]) == judged([said])
+
+
+@pytest.mark.parametrize(
+    ("said", "first"),
+    [
+        (b"1|7|un", None),
+        (LINE + b"what comes after", LINE[:-1]),
+        (b"hello \r\n1|7", b"hello \r"),
+        (b"x" * (LINE_MAX + 5), b"x" * LINE_MAX),
+    ],
+)
+def test_the_first_line_is_kept_as_it_came_whether_or_not_it_is_accepted(said: bytes, first: bytes | None) -> None:
+    start = launch()
+    start.stdout(said)
+    start.outcome(101.0)
+    assert start.first_line == first
