@@ -6,7 +6,7 @@ are handled and the server accepts before the line is out.
 
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Generic
 
@@ -123,7 +123,7 @@ def staged(
     options: Options,
     on_stop: Callable[[Cause], None],
     limit: int = LIMIT,
-) -> Iterator[Stage[Register]]:
+) -> Generator[Stage[Register]]:
     """Yield the stage; afterwards put everything back.
 
     Raises:

@@ -46,8 +46,8 @@ def line(level: str, message: str, fields: Mapping[str, object] | None = None, c
     for limit in _CLIPS:
         if len(raw) <= LINE_MAX:
             return raw
-        body = {key: _clip(value, limit) for key, value in body.items()}
-        raw = _line(head | {"@message": _clip(message, limit)} | body)
+        clipped = {key: _clip(value, limit) for key, value in body.items()}
+        raw = _line(head | {"@message": _clip(message, limit)} | clipped)
     if len(raw) > LINE_MAX:  # thousands of fields
         raw = _line(head | {"@message": _clip(message, _CLIPS[0]), "@fields_dropped": len(body)})
     return raw

@@ -7,7 +7,7 @@ In test mode there is no cookie, no handshake line and no captured output; see `
 """
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -32,7 +32,7 @@ def serve_in_background(
     versions: Mapping[int, PluginSet] | None = None,
     timeout: float = TIMEOUT,
     **options: Any,
-) -> Iterator[Reattach]:
+) -> Generator[Reattach]:
     """Serve on a thread; yield the record by which a host finds the plugin, and end the serving afterwards.
 
     Args:
@@ -60,7 +60,7 @@ def serve_aio_in_background(
     versions: Mapping[int, AioPluginSet] | None = None,
     timeout: float = TIMEOUT,
     **options: Any,
-) -> Iterator[Reattach]:
+) -> Generator[Reattach]:
     """Do the same with `goplugin.pluginlib.aio.serve`, on a loop of its own."""
 
     def run(mode: TestMode) -> None:
@@ -73,7 +73,7 @@ def serve_aio_in_background(
 
 
 @contextmanager
-def _background(run: Callable[[TestMode], None], timeout: float) -> Iterator[Reattach]:
+def _background(run: Callable[[TestMode], None], timeout: float) -> Generator[Reattach]:
     news: SimpleQueue[Reattach | BaseException] = SimpleQueue()
     mode = TestMode(news.put)
 

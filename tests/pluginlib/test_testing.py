@@ -1,0 +1,216 @@
+"""Plugins inside a test: served over a real socket, and gone without a trace."""
+
+import asyncio
+import gc
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import Any
+
+import grpc
+import kv_pb2
+import kv_pb2_grpc
+import pytest
+from plugin_process import PATIENCE, call, open_broker
+
+from goplugin import pluginlib
+from goplugin.handshake import Handshake, HostFault, Misuse, Reattach, Tcp, Unix
+from goplugin.pluginlib import TestMode, testing
+from goplugin.proto.health import CHECK, HealthCheckRequest, HealthCheckResponse
+from goplugin.proto.plugin import SHUTDOWN, Empty
+from goplugin.transport import CHANNEL_OPTIONS, target
+
+HANDSHAKE = Handshake(protocol_version=3, cookie_key="K", cookie_value="v")
+
+
+class KV(kv_pb2_grpc.KVServicer):
+    def Get(self, request: Any, context: Any) -> kv_pb2.GetResponse:
+        return kv_pb2.GetResponse(value=request.key.encode())
+
+
+class AioKV(kv_pb2_grpc.KVServicer):
+    async def Get(self, request: Any, context: Any) -> kv_pb2.GetResponse:
+        return kv_pb2.GetResponse(value=request.key.encode())
+
+
+def register(server: Any, broker: pluginlib.Broker) -> None:
+    kv_pb2_grpc.add_KVServicer_to_server(KV(), server)
+
+
+async def register_aio(server: Any, broker: pluginlib.Broker) -> None:
+    await asyncio.sleep(0)
+    kv_pb2_grpc.add_KVServicer_to_server(AioKV(), server)
+
+
+Serve = Callable[..., AbstractContextManager[Reattach]]
+
+
+def in_threads(**options: Any) -> AbstractContextManager[Reattach]:
+    chosen: dict[str, Any] = {"plugins": {"kv": register}} | options
+    return testing.serve_in_background(HANDSHAKE, **chosen)
+
+
+def in_asyncio(**options: Any) -> AbstractContextManager[Reattach]:
+    chosen: dict[str, Any] = {"plugins": {"kv": register_aio}} | options
+    return testing.serve_aio_in_background(HANDSHAKE, **chosen)
+
+
+@pytest.fixture(params=[in_threads, in_asyncio], ids=["sync", "aio"])
+def serve(request: pytest.FixtureRequest) -> Serve:
+    found: Serve = request.param
+    return found
+
+
+def channel_to(reattach: Reattach) -> grpc.Channel:
+    return grpc.insecure_channel(target(reattach.address), options=CHANNEL_OPTIONS)
+
+
+def get(channel: grpc.Channel, key: str, timeout: float = PATIENCE) -> bytes:
+    stub: Any = kv_pb2_grpc.KVStub(channel)
+    value: bytes = stub.Get(kv_pb2.GetRequest(key=key), timeout=timeout).value
+    return value
+
+
+def until_refused(channel: grpc.Channel, timeout: float = PATIENCE) -> None:
+    try:
+        while True:
+            get(channel, "key", timeout)
+    except grpc.RpcError:
+        pass  # as was to be seen
+
+
+def test_a_test_gets_a_record_and_a_plugin(serve: Serve) -> None:
+    with serve() as reattach, channel_to(reattach) as channel:
+        assert reattach == Reattach(address=reattach.address, pid=os.getpid(), version=3, test=True)
+        assert isinstance(reattach.address, Unix)
+        assert get(channel, "key") == b"key"
+        answer = call(channel, CHECK)(HealthCheckRequest(service="plugin"), timeout=PATIENCE)
+        assert answer.status == HealthCheckResponse.SERVING
+    assert not os.path.exists(os.path.dirname(reattach.address.path))
+
+
+def test_neither_cookie_nor_line_nor_signals_nor_streams_are_touched(
+    serve: Serve, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = sys.stdout, sys.stderr, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM), sys.excepthook
+    with serve():
+        print("to the test's own stdout")
+        during = sys.stdout, sys.stderr, signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    assert during == before[:4]
+    assert sys.excepthook is before[4]
+    assert capfd.readouterr() == ("to the test's own stdout\n", "")
+
+
+def test_tcp_works_too(serve: Serve) -> None:
+    with serve(network="tcp") as reattach, channel_to(reattach) as channel:
+        assert isinstance(reattach.address, Tcp)
+        assert get(channel, "key") == b"key"
+
+
+def test_messages_of_100_mib_pass(serve: Serve) -> None:
+    size = 100 * 2**20
+    with serve() as reattach, channel_to(reattach) as channel:
+        assert len(get(channel, "x" * size)) == size
+
+
+def trace() -> tuple[int, list[str]]:
+    gc.collect()
+    own = [thread.name for thread in threading.enumerate() if thread.name.startswith("goplugin")]
+    return len(os.listdir("/proc/self/fd")), own
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="counts in /proc")
+def test_nothing_is_left_behind(serve: Serve) -> None:
+    def use() -> None:
+        with serve() as reattach, channel_to(reattach) as channel:
+            stream = open_broker(channel)
+            assert get(channel, "key") == b"key"
+            del stream
+
+    use()  # grpcio keeps some descriptors for good
+    before = trace()
+    for _ in range(5):
+        use()
+    assert before[1] == []
+    after = trace()
+    assert after[1] == []
+    assert after[0] <= before[0] + 1  # of grpcio's own pollers, now and then one more is alive
+
+
+def test_shutdown_ends_it_but_not_the_process(serve: Serve) -> None:
+    with serve(drain=0.1) as reattach, channel_to(reattach) as channel:
+        assert call(channel, SHUTDOWN)(Empty(), timeout=PATIENCE) == Empty()
+        until_refused(channel)
+
+
+def test_many_serve_at_once(serve: Serve) -> None:
+    with serve() as one, serve() as two, channel_to(one) as to_one, channel_to(two) as to_two:
+        assert one.address != two.address
+        assert (get(to_one, "1"), get(to_two, "2")) == (b"1", b"2")
+
+
+def test_a_plugin_that_cannot_start_says_why(serve: Serve, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PLUGIN_UNIX_SOCKET_DIR", "/nowhere/at/all")
+    with pytest.raises(HostFault, match="PLUGIN_UNIX_SOCKET_DIR"), serve():
+        pass
+
+
+def test_what_registering_raises_is_raised_in_the_test(serve: Serve) -> None:
+    def fail(server: Any, broker: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError), serve(plugins={"kv": fail}):
+        pass
+
+
+@pytest.mark.parametrize("twice", [True, False])
+def test_a_service_that_is_there_already_is_refused(serve: Serve, twice: bool) -> None:
+    def also_health(server: Any, broker: Any) -> None:
+        from grpc_health.v1 import health, health_pb2_grpc
+
+        health_pb2_grpc.add_HealthServicer_to_server(health.HealthServicer(), server)
+
+    def again(server: Any, broker: Any) -> None:
+        kv_pb2_grpc.add_KVServicer_to_server(KV(), server)
+
+    plugins = {"one": again, "two": again} if twice else {"kv": also_health}
+    with pytest.raises(Misuse, match="registered"), serve(plugins=plugins):
+        pass
+
+
+def test_a_start_that_hangs_has_a_deadline() -> None:
+    release = threading.Event()
+
+    def hang(server: Any, broker: Any) -> None:
+        release.wait(PATIENCE)
+
+    with pytest.raises(TimeoutError, match="did not start"), in_threads(plugins={"kv": hang}, timeout=0.2):
+        pass
+    release.set()
+
+
+def test_an_end_that_hangs_has_a_deadline() -> None:
+    entered, release = threading.Event(), threading.Event()
+
+    def hang() -> None:
+        entered.set()
+        release.wait(PATIENCE)
+
+    async def hang_the_loop(server: Any, broker: Any) -> None:
+        asyncio.get_running_loop().call_later(0.1, hang)
+
+    with (
+        pytest.raises(TimeoutError, match="did not end"),
+        in_asyncio(plugins={"kv": hang_the_loop}, timeout=0.5),
+    ):
+        assert entered.wait(PATIENCE)
+    release.set()
+
+
+def test_serving_by_hand_hands_over_the_record_and_obeys_stop() -> None:
+    mode = TestMode(lambda _: mode.stop())
+    pluginlib.serve(HANDSHAKE, plugins={"kv": register}, test=mode)
+    asyncio.run(pluginlib.aio.serve(HANDSHAKE, plugins={"kv": register_aio}, test=mode))
