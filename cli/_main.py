@@ -2,6 +2,7 @@
 
 import typer
 
+from ._inspect import inspect
 from ._run import run
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
@@ -13,3 +14,5 @@ def goplugin() -> None:
 
 
 app.command()(run)
+# What follows the first word that is no option belongs to the plugin.
+app.command(context_settings={"allow_interspersed_args": False}, options_metavar="[OPTIONS] --")(inspect)
