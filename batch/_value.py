@@ -131,7 +131,6 @@ def _write_datetime(target: "redpanda.Value", value: datetime, _depth: int) -> N
         raise BadValue(got=f"the naive datetime {value.isoformat()}", want="a datetime with a time zone")
     whole = (value - _EPOCH) // _MICROSECOND
     stamp = target.timestamp_value
-    stamp.SetInParent()  # all zero, the epoch itself, must not vanish
     stamp.seconds, microseconds = divmod(whole, 1_000_000)
     stamp.nanos = microseconds * 1000
 

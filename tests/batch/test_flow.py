@@ -203,6 +203,26 @@ def test_what_has_passed_a_step_that_fails_is_written_and_the_rest_is_counted_as
     assert stats.lost == stats.read.messages - stats.written.messages == 2 * source.given - 14
 
 
+class AllAtOnce(Source):
+    """Gives all its batches with one read."""
+
+    def read(self, timeout: float | None) -> list[Batch] | None:
+        found: list[Batch] = []
+        while (batches := super().read(timeout)) is not None:
+            found += batches
+        return found or None
+
+
+def test_what_was_read_at_once_and_is_not_wanted_any_more_counts_as_lost() -> None:
+    def fail(_: Batch) -> list[Batch]:
+        raise MachineFault("broken")
+
+    flow = Flow(AllAtOnce(numbered(50)), [("a", Step(fail))], Sink())
+    with pytest.raises(Failure):
+        run(flow)
+    assert flow.stats.lost == flow.stats.read.messages == 50
+
+
 def test_a_source_that_fails_lets_through_what_it_gave_before() -> None:
     sink = Sink()
     flow = Flow(Source([batch(b"1"), batch(b"2"), MachineFault("unreadable"), batch(b"3")]), [("a", Step())], sink)

@@ -85,6 +85,18 @@ def test_an_exception_marks_that_message_and_leaves_it_as_it_came() -> None:
     assert [message.error for message in done] == [None, "ValueError: too bad", None]
 
 
+def test_a_new_mark_leaves_nothing_of_an_old_one() -> None:
+    def fails(_: Message) -> Message:
+        raise ValueError("new")
+
+    request = redpanda.BatchProcessorProcessBatchRequest()
+    old = request.batch.messages.add()
+    old.error.message = "old"
+    old.error.end_of_input.SetInParent()
+    (done,) = served(fails).process(request).batches
+    assert done.messages[0].error == redpanda.Error(message="ValueError: new")
+
+
 def test_a_generator_that_fails_half_way_leaves_only_the_marked_original() -> None:
     def step(message: Message) -> Iterator[Message]:
         yield Message(b"1")
