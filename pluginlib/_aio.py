@@ -4,16 +4,17 @@ import asyncio
 import inspect
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 import grpc.aio
 
 from ..handshake import Handshake
-from ..transport import SERVER_OPTIONS, Broker, Workers, listen
+from ..transport import Broker, Workers, listen
 from ._life import Cause
 from ._options import Options
 from ._residents import Handler, Handlers, Residents, note_services
-from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
+from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, RESIDENT, STDIO, Directory, service_of
 from ._stage import FLUSH_WITHIN, Stage, staged
 
 if TYPE_CHECKING:
@@ -40,8 +41,8 @@ async def run(
         pool = Workers(options.workers, "goplugin-call")
         server = grpc.aio.server(
             pool,
-            interceptors=list(interceptors),
-            options=(*SERVER_OPTIONS, *options.server_options),
+            interceptors=[_Sparing(interceptor) for interceptor in interceptors],
+            options=options.channel_arguments,
         )
         broker, directory = Broker(), Directory()
         own, calls = _Own(stage, broker, directory), _Calls(loop)
@@ -130,8 +131,9 @@ class _Calls:
 
         async def async_generator(request: Any, context: Any) -> AsyncIterator[Any]:
             with self:
-                async for response in behaviour(request, context):
-                    yield response
+                async with aclosing(behaviour(request, context)) as responses:
+                    async for response in responses:
+                        yield response
 
         def generator(request: Any, context: Any) -> Iterator[Any]:
             with self:
@@ -146,6 +148,18 @@ class _Calls:
         if inspect.isasyncgenfunction(behaviour):
             return async_generator
         return generator if streams else function
+
+
+class _Sparing(grpc.aio.ServerInterceptor):
+    """An interceptor that leaves own services alone: one that demands metadata would lock out the host."""
+
+    def __init__(self, inner: grpc.aio.ServerInterceptor) -> None:
+        self._inner = inner
+
+    async def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if service_of(handler_call_details.method) in RESIDENT:
+            return await continuation(handler_call_details)
+        return await self._inner.intercept_service(continuation, handler_call_details)
 
 
 class _Own:
@@ -174,11 +188,10 @@ class _Own:
         from . import _health
         from ._wire import entry
 
-        async def check(request: health.HealthCheckRequest, context: Any) -> health.HealthCheckResponse:
+        async def check(request: health.HealthCheckRequest, context: Any) -> health.HealthCheckResponse | None:
             answer = _health.check(request.service, not self.over.is_set())
             if answer is None:
                 await context.abort(grpc.StatusCode.NOT_FOUND, "unknown service")
-                raise AssertionError("abort raises")
             return answer
 
         async def states(_: health.HealthListRequest, __: Any) -> health.HealthListResponse:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from ..handshake import Misuse, Reattach
-from ..transport import Network
+from ..transport import SERVER_OPTIONS, Network
 
 WORKERS = 10
 """Handler threads: more calls at once wait. Enough for a host's usual few; each costs memory only once it is used."""
@@ -65,3 +65,8 @@ class Options:
             raise Misuse(f"workers must be at least 1, got {self.workers}")
         if not 0 <= self.drain < float("inf"):
             raise Misuse(f"drain must be seconds from 0 on, got {self.drain}")
+
+    @property
+    def channel_arguments(self) -> list[tuple[str, int | str]]:
+        """The server's options: ours, unless the author sets the same. Of a key given twice grpcio takes the first."""
+        return list((dict(SERVER_OPTIONS) | dict(self.server_options)).items())

@@ -62,8 +62,9 @@ class Output:
     def take(self, reader: int) -> Chunk | None:
         """Return the next chunk for this reader, if there is one yet."""
         with self._changed:
+            was_crowded = self.crowded() is not None
             chunk = self._spool.take(reader, self._clock())
-            if chunk is not None:
+            if was_crowded and chunk is not None:
                 self._changed.notify_all()
                 self.wake_feeder()
             return chunk

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
 
 import grpc
 
-from ._services import Directory
+from ._services import Directory, service_of
 
 if TYPE_CHECKING:
     Handler: TypeAlias = grpc.RpcMethodHandler[Any, Any]
@@ -31,11 +31,11 @@ class Residents(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> Handler | None:
         """Return the handler for a call, or None where the service is not ours."""
-        service, _, method = handler_call_details.method[1:].rpartition("/")
+        service = service_of(handler_call_details.method)
         if service not in self._builders:
             return None
         self.build(service)
-        return self._built[service].get(method)
+        return self._built[service].get(handler_call_details.method.rpartition("/")[2])
 
 
 class Registering(Protocol):

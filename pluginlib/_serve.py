@@ -40,7 +40,12 @@ def serve(
     """Serve plugins to the go-plugin host that started this process, until it is told to stop.
 
     Returns after Shutdown or SIGTERM, and when the host is gone; the program then goes on after the call, and should
-    soon end. Call it in the main thread: elsewhere SIGINT and SIGTERM keep their meaning.
+    soon end. After Shutdown, or without a host, it has five seconds for that before its process is ended by force.
+    Call it in the main thread: elsewhere SIGINT and SIGTERM keep their meaning.
+
+    What the program prints reaches the host through GRPCStdio: descriptor 1, with `print`, C code and children, from
+    this call on, and ``sys.stderr`` from the handshake on. Descriptor 2 stays the host's log; exceptions that nobody
+    catches are reported there.
 
     Args:
         handshake: as the host has it.
@@ -50,7 +55,7 @@ def serve(
         network: ``"unix"`` or ``"tcp"``; None for the usual one, which is ``"unix"`` except on Windows.
         workers: threads for calls; more calls at once wait.
         server_options: grpcio's, after and over `transport.SERVER_OPTIONS`.
-        interceptors: grpcio's. They see the calls to go-plugin's own services too.
+        interceptors: grpcio's, for the services of the plugins; those that every plugin has are left alone.
         drain: seconds that running calls may take once the plugin has to stop.
         leave_with_host: stop when the process that started this one ends, or when the host's connection does without
             Shutdown. False for a plugin that outlives its host, to be found again by reattaching.

@@ -16,6 +16,11 @@ HEALTHY = ("", "plugin")
 """The names that health knows: the whole server, and what the host's Ping asks for (grpc_server.go:25)."""
 
 
+def service_of(path: str) -> str:
+    """Return the service in ``/package.Service/Method``."""
+    return path[1:].rpartition("/")[0]
+
+
 class Directory:
     """The names of all services of one server."""
 

@@ -25,17 +25,13 @@ class Signals:
             return
         signal.signal(signal.SIGINT, _ignore)
         self._former = signal.signal(signal.SIGTERM, self._terminate)
-        former = signal.set_wakeup_fd(attendant.wakeup_descriptor, warn_on_full_buffer=False)
-        self._is_wakeup = former == -1
-        if not self._is_wakeup:
-            signal.set_wakeup_fd(former)
+        _replace_wakeup(-1, attendant.wakeup_descriptor)
 
     def release(self) -> None:
         """Give SIGTERM back. SIGINT stays ignored until the process ends. Releasing twice is fine."""
         if self._active:
             self._active = False
-            if self._is_wakeup:
-                signal.set_wakeup_fd(-1)
+            _replace_wakeup(self._attendant.wakeup_descriptor, -1)
             signal.signal(signal.SIGTERM, self._former if callable(self._former) else signal.SIG_DFL)
 
     def release_all(self) -> None:
@@ -46,6 +42,12 @@ class Signals:
 
     def _terminate(self, number: int, frame: FrameType | None) -> None:  # noqa: ARG002 - as the interpreter calls it
         self._attendant.stop(Cause.SIGTERM)
+
+
+def _replace_wakeup(expected: int, descriptor: int) -> None:
+    former = signal.set_wakeup_fd(descriptor, warn_on_full_buffer=False)
+    if former != expected:
+        signal.set_wakeup_fd(former)  # somebody else's: a loop's, which wakes the main thread by it
 
 
 def _ignore(number: int, frame: FrameType | None) -> None:

@@ -6,6 +6,7 @@ are handled and the server accepts before the line is out.
 
 import os
 import signal
+import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any, Generic
@@ -29,7 +30,7 @@ _stages: "set[Stage[Any]]" = set()
 
 
 class Stage(Generic[Register]):
-    """One run of a plugin, before, while and after it serves. Made by ``entered``.
+    """One run of a plugin, before, while and after it serves. Made by `staged`.
 
     Args:
         plan: what is served.
@@ -150,21 +151,26 @@ def staged(
         raise SystemExit(1) from None
 
 
+_forking: set[int] = set()
+"""The threads that hold back SIGTERM while they fork."""
+
+
 def _before_fork() -> None:
-    if _stages:
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    if _stages and signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}):
+        _forking.add(threading.get_ident())
 
 
 def _after_fork_in_parent() -> None:
-    if _stages:
+    if threading.get_ident() in _forking:
+        _forking.discard(threading.get_ident())
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
 
 
 def _after_fork_in_child() -> None:
     for stage in tuple(_stages):
         stage.leave_to_parent()
-    _after_fork_in_parent()
     _stages.clear()
+    _after_fork_in_parent()
 
 
 # A child that was forked, by multiprocessing say, must die of a SIGTERM instead of stopping the plugin with it, and

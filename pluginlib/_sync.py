@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import grpc
 
 from ..handshake import Handshake
-from ..transport import SERVER_OPTIONS, Broker, Workers, listen
+from ..transport import Broker, Workers, listen
 from ._life import Cause
 from ._options import Options
 from ._residents import Handlers, Residents, note_services
-from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, STDIO, Directory
+from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, RESIDENT, STDIO, Directory, service_of
 from ._stage import FLUSH_WITHIN, Stage, staged
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ def run(
         calls = _Calls(options.workers)
         server = grpc.server(
             calls,
-            interceptors=list(interceptors),
-            options=(*SERVER_OPTIONS, *options.server_options),
+            interceptors=[_Sparing(interceptor) for interceptor in interceptors],
+            options=options.channel_arguments,
         )
         broker, directory = Broker(), Directory()
         own = _Own(stage, broker, directory)
@@ -95,6 +95,21 @@ class _Calls(Workers):
         with self._changed:
             self._running -= 1
             self._changed.notify_all()
+
+
+class _Sparing(grpc.ServerInterceptor):
+    """An interceptor that leaves own services alone.
+
+    One that wraps handlers would take their threads from them, and one that demands metadata would lock out the host.
+    """
+
+    def __init__(self, inner: grpc.ServerInterceptor) -> None:
+        self._inner = inner
+
+    def intercept_service(self, continuation: Any, handler_call_details: grpc.HandlerCallDetails) -> Any:
+        if service_of(handler_call_details.method) in RESIDENT:
+            return continuation(handler_call_details)
+        return self._inner.intercept_service(continuation, handler_call_details)
 
 
 class _Own:

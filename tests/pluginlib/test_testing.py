@@ -8,7 +8,7 @@ import sys
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import kv_pb2
@@ -214,3 +214,43 @@ def test_serving_by_hand_hands_over_the_record_and_obeys_stop() -> None:
     mode = TestMode(lambda _: mode.stop())
     pluginlib.serve(HANDSHAKE, plugins={"kv": register}, test=mode)
     asyncio.run(pluginlib.aio.serve(HANDSHAKE, plugins={"kv": register_aio}, test=mode))
+
+
+def deny(_: Any, context: Any) -> Any:
+    return context.abort(grpc.StatusCode.PERMISSION_DENIED, "")
+
+
+async def deny_in_asyncio(_: Any, context: Any) -> Any:
+    return await context.abort(grpc.StatusCode.PERMISSION_DENIED, "")
+
+
+class Demanding(grpc.ServerInterceptor):
+    """Lets nobody in, as far as it is asked."""
+
+    def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(deny)
+
+
+class AioDemanding(grpc.aio.ServerInterceptor):
+    async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
+        return grpc.unary_unary_rpc_method_handler(deny_in_asyncio)
+
+
+@pytest.mark.parametrize("shell", ["sync", "aio"])
+def test_interceptors_see_the_plugins_services_and_leave_the_hosts_alone(shell: str) -> None:
+    serving = in_threads(interceptors=[Demanding()]) if shell == "sync" else in_asyncio(interceptors=[AioDemanding()])
+    with serving as reattach, channel_to(reattach) as channel:
+        with pytest.raises(grpc.RpcError) as refused:
+            get(channel, "key")
+        assert cast("grpc.Call", refused.value).code() is grpc.StatusCode.PERMISSION_DENIED
+        answer = call(channel, CHECK)(HealthCheckRequest(service="plugin"), timeout=PATIENCE)
+        assert answer.status == HealthCheckResponse.SERVING
+
+
+def test_options_of_grpcio_come_over_ours(serve: Serve) -> None:
+    options = [("grpc.max_receive_message_length", 100)]
+    with serve(server_options=options) as reattach, channel_to(reattach) as channel:
+        assert get(channel, "x" * 10) == b"x" * 10
+        with pytest.raises(grpc.RpcError) as refused:
+            get(channel, "x" * 1000)
+        assert cast("grpc.Call", refused.value).code() is grpc.StatusCode.RESOURCE_EXHAUSTED
