@@ -228,12 +228,14 @@ class Demanding(grpc.ServerInterceptor):
     """Lets nobody in, as far as it is asked."""
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(deny)
+        denied: Any = grpc.unary_unary_rpc_method_handler(deny)
+        return denied
 
 
 class AioDemanding(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        return grpc.unary_unary_rpc_method_handler(deny_in_asyncio)
+        denied: Any = grpc.unary_unary_rpc_method_handler(deny_in_asyncio)
+        return denied
 
 
 @pytest.mark.parametrize("shell", ["sync", "aio"])

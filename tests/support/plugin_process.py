@@ -32,7 +32,8 @@ def command(*arguments: str, program: str = "plugin.py") -> list[str]:
 
 def environment(more: Mapping[str, str] | None = None, *, cookie: bool = True) -> dict[str, str]:
     """Return this process's environment without what a host would set, with the cookie and with ``more``."""
-    support = {"PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    support = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     own = {name: value for name, value in os.environ.items() if not name.startswith(("PLUGIN_", "TEST_COOKIE"))}
     return own | support | (COOKIE if cookie else {}) | dict(more or {})
 
