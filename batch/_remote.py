@@ -197,7 +197,8 @@ class Processor:
             self.restarted += 1
             what = str(loss).partition("\n")[0]
             self._log.warning("%s; starting it again (%d of %d)", what, self.restarted, self._restarts)
-            self._known_client().stop()
+            if self._client is not None:
+                self._client.stop()
             try:
                 return self._begin()
             except PluginLost as again:
@@ -224,11 +225,6 @@ class Processor:
             raise Misuse(f"the processor {self._name} is not running")
         return self._stub
 
-    def _known_client(self) -> "hostlib.Client[_Stub]":
-        if self._client is None:
-            raise Misuse(f"the processor {self._name} is not running")
-        return self._client
-
 
 class _Stub:
     """The calls of BatchProcessorService."""
@@ -241,20 +237,20 @@ class _Stub:
 
 
 class _LineLog:
-    """Logs the lines of what a plugin prints."""
+    """Logs the lines of what a plugin prints, long ones in pieces and empty ones not at all."""
 
     def __init__(self, log: logging.Logger, level: int) -> None:
         self._logger, self._level = log, level
         self._rest = b""
 
     def __call__(self, data: bytes) -> None:
-        *lines, rest = (self._rest + data).split(b"\n")
-        while len(rest) >= _LINE_MAX:
-            lines.append(rest[:_LINE_MAX])
-            rest = rest[_LINE_MAX:]
-        self._rest = rest
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        if len(self._rest) >= _LINE_MAX:
+            lines.append(self._rest)
+            self._rest = b""
         for line in lines:
-            self._logger.log(self._level, "%s", quoted(line, _LINE_MAX)[1:-1])
+            for start in range(0, len(line), _LINE_MAX):
+                self._logger.log(self._level, "%s", quoted(line[start : start + _LINE_MAX], _LINE_MAX)[1:-1])
 
 
 def _text(error: redpanda.Error) -> str:

@@ -53,6 +53,8 @@ class Actor:
                 return [message.copy(), message.copy()]
             case [b"sleep", seconds]:
                 time.sleep(float(seconds))
+            case [b"print-much"]:
+                print("y" * 10_000, flush=True)
             case [b"print"]:
                 print("said \\x1b[31maloud", flush=True)
                 print("an error", file=sys.stderr, flush=True)
@@ -61,6 +63,8 @@ class Actor:
         return message
 
     def close(self):
+        if (self.here / "die at close").exists():
+            os._exit(4)
         (self.here / "closed").touch()
         if (self.here / "fail to close").exists():
             raise OSError("will not close")

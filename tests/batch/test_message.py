@@ -126,6 +126,8 @@ def test_bytes_that_are_not_json_have_no_structured_form_and_stay_as_they_are(pa
 def test_what_json_cannot_say_has_no_payload() -> None:
     with pytest.raises(ValueError, match="JSON"):
         _ = Message(structured=[float("nan")]).payload
+    with pytest.raises(TypeError, match="JSON cannot say a set"):
+        _ = Message(structured=cast("Value", {1})).payload
 
 
 def test_bytes_that_are_not_utf8_have_no_text() -> None:
@@ -162,6 +164,12 @@ def test_metadata_given_to_a_new_message_is_copied() -> None:
     message = Message(b"", metadata=mine)
     message.metadata["b"] = 2
     assert mine == {"a": 1}
+
+
+def test_metadata_can_be_replaced() -> None:
+    message = over_the_wire(Message(b"", metadata={"a": 1}))
+    message.metadata = {"b": 2}
+    assert over_the_wire(message).metadata == {"b": 2}
 
 
 def test_messages_differ_by_form_payload_metadata_and_error() -> None:

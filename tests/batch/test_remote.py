@@ -228,6 +228,36 @@ def test_what_close_raises_is_told_after_the_process_was_stopped(plugin: Make, t
     processor.close()
 
 
+def test_a_plugin_that_dies_at_close_is_lost_with_its_exit_code(plugin: Make, tmp_path: Path) -> None:
+    (tmp_path / "die at close").touch()
+    processor = Processor(plugin(), {"here": str(tmp_path)})
+    processor.start()
+    with pytest.raises(PluginLost) as caught:
+        processor.close()
+    assert caught.value.exit_code == 4
+
+
+def test_a_close_that_is_not_answered_in_time_is_told_after_the_process_was_stopped(
+    plugin: Make, tmp_path: Path
+) -> None:
+    program = WHOLE.replace(
+        "service = Service(None)", "service = Service(None)\n    service.close = lambda: time.sleep(60)"
+    )
+    processor = Processor(plugin("import time\n" + program, "slow"), {}, call_timeout=1.0)
+    processor.start()
+    with pytest.raises(PluginFault, match="the plugin gave no answer to Close within 1 s"):
+        processor.close()
+    assert psutil.Process().children() == []
+
+
+def test_a_line_without_end_is_logged_in_pieces(plugin: Make, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.INFO, "goplugin.batch"), started(plugin(), tmp_path) as processor:
+        sent(processor, b"print-much")
+    pieces = [record.getMessage() for record in caplog.records if record.name == "goplugin.batch.actor"]
+    assert max(map(len, pieces)) == 4096
+    assert "".join(pieces) == "y" * 10_000
+
+
 def test_a_plugin_whose_host_goes_without_close_ends_its_work_all_the_same(plugin: Make, tmp_path: Path) -> None:
     processor = Processor(plugin(), {"here": str(tmp_path)})
     processor.start()
