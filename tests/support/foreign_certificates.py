@@ -41,7 +41,8 @@ class Foreign:
         subject = x509.Name(
             [
                 x509.NameAttribute(NameOID.ORGANIZATION_NAME, "HashiCorp"),
-                x509.NameAttribute(NameOID.COMMON_NAME, name),
+                # One with the subject of its issuer would pass for self-signed.
+                x509.NameAttribute(NameOID.COMMON_NAME, f"{name}, signed" if issuer else name),
             ]
         )
         builder = (
@@ -62,7 +63,7 @@ class Foreign:
         )
         signer = issuer.key if issuer else secret
         # As Go chooses them: SHA-512 for P-521 and so on.
-        hashed = hashes.SHA512() if isinstance(signer.key_size, int) and signer.key_size == 521 else hashes.SHA256()
+        hashed = hashes.SHA512() if signer.key_size == 521 else hashes.SHA256()
         return cls(builder.sign(signer, hashed), secret)
 
     @property
