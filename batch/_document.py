@@ -42,14 +42,15 @@ class Located:
     Attributes:
         file: the path of the file.
         path: the keys and indexes that lead here.
-        line: from 1.
+        line: from 1, or None for a value that is in no file.
     """
 
     __slots__ = ("_node", "file", "line", "path")
 
     def __init__(self, node: yaml.Node, file: str, path: tuple[str | int, ...] = ()) -> None:
         self._node, self.file, self.path = node, file, path
-        self.line: int = node.start_mark.line + 1
+        mark = node.start_mark
+        self.line: int | None = mark.line + 1 if mark is not None else None
 
     def spelled(self) -> str:
         """Return the path of keys as people write it."""
@@ -92,7 +93,7 @@ class Located:
             name = str(key.value)
             entry = Located(node, self.file, (*self.path, name))
             if name in entries:
-                entry.line = key.start_mark.line + 1
+                entry.line = Located(key, self.file).line
                 raise entry.error(got="the key a second time", want="each key once")
             entries[name] = entry
         return entries
@@ -208,6 +209,11 @@ def parse_document(text: str, file: str) -> Located:
     if node is None:
         raise BadFile(file=file, got="an empty file", want="a YAML mapping")
     return Located(node, file)
+
+
+def locate(value: Value, name: str) -> Located:
+    """Return a plain value as if it were in a file called ``name``, so that it can be checked as one."""
+    return Located(cast("Any", yaml.representer.SafeRepresenter()).represent_data(value), name)
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

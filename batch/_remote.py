@@ -11,6 +11,7 @@ from .. import hostlib
 from ..handshake import Misuse, PluginFault, PluginLost, quoted
 from ..proto import redpanda
 from ._descriptor import Descriptor, Kind
+from ._document import locate
 from ._message import Batch, Message
 from ._processor import Config
 from ._serve import HANDSHAKE, PROCESSOR
@@ -32,7 +33,7 @@ class Processor:
 
     Args:
         descriptor: what to start; of a processor.
-        config: its configuration; `Descriptor.config` checks one that a file holds.
+        config: its configuration, which is checked against the descriptor and gets its defaults.
         name: what logs call it; the descriptor's name unless given.
         env: variables for the plugin, which win over inherited ones.
         restarts: how often it may be started anew in all.
@@ -46,7 +47,7 @@ class Processor:
 
     Raises:
         Misuse: the descriptor is not a processor's, or a number makes no sense.
-        BadValue: the configuration holds what cannot cross the wire.
+        BadFile: the configuration does not fit the descriptor.
     """
 
     def __init__(
@@ -70,7 +71,8 @@ class Processor:
         self._descriptor = descriptor
         self._name = name or descriptor.name
         self._init = redpanda.BatchProcessorInitRequest()
-        write_value(self._init.config, config)
+        where = f"the configuration of {descriptor.name} (see {descriptor.file})"
+        write_value(self._init.config, descriptor.config(locate(config, where)))
         self._env = dict(env or {})
         self._restarts, self._retries = restarts, retries
         self._start_timeout, self._call_timeout = start_timeout, call_timeout

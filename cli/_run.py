@@ -194,7 +194,11 @@ class _Log(logging.Handler):
         pairs = (f"{key}={quoted(str(value), _TEXT_MAX)}" for key, value in fields.items() if key[:1] != "@")
         words = [record.getMessage(), *pairs]
         style = "bold red" if record.levelno >= logging.ERROR else "yellow" if record.levelno >= logging.WARNING else ""
-        self._console.print(Text.assemble((record.levelname.lower(), style), f" {name}: {' '.join(words)}"))
+        text = Text.assemble((record.levelname.lower(), style), f" {name}: {' '.join(words)}")
+        if self.level < logging.WARNING:
+            lines = str(fields.get("@exception", "")).splitlines()
+            text.append("".join(f"\n    {quoted(line, _TEXT_MAX)[1:-1]}" for line in lines))
+        self._console.print(text)
 
 
 @contextmanager

@@ -73,16 +73,18 @@ if __name__ == "__main__":
     batch.serve(Actor)
 """
 
+FIELDS = "[{name: here, type: string, default: ''}, {name: refuse, type: bool, default: false}]"
+
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Callable[..., Descriptor]:
     """Make a descriptor of a processor whose program is given, and which lies in the test's directory."""
 
-    def make(program: str = ACTOR, name: str = "actor", fields: str = "[]") -> Descriptor:
+    def make(program: str = ACTOR, name: str = "actor") -> Descriptor:
         (tmp_path / f"{name}.py").write_text(program)
         path = tmp_path / f"{name}.plugin.yaml"
         path.write_text(
-            f"name: {name}\ncommand: ['{sys.executable}', '{name}.py']\ntype: processor\nfields: {fields}\n"
+            f"name: {name}\ncommand: ['{sys.executable}', '{name}.py']\ntype: processor\nfields: {FIELDS}\n"
         )
         return parse_descriptor(path.read_text(), str(path))
 

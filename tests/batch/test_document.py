@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goplugin.batch import BadFile, Value
-from goplugin.batch._document import Located, choose, nearest, parse_document
+from goplugin.batch._document import Located, choose, locate, nearest, parse_document
 from goplugin.batch._value import DEPTH_MAX
 
 
@@ -140,6 +140,24 @@ def test_a_component_that_is_not_there_is_refused(text: str, message: str) -> No
     with pytest.raises(BadFile) as caught:
         choose(root(text), table, "input")
     assert str(caught.value) == message
+
+
+@given(
+    st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers(-(2**63), 2**63 - 1)
+        | st.floats(allow_nan=False)
+        | st.text()
+        | st.binary(),
+        lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+        max_leaves=10,
+    )
+)
+def test_a_plain_value_is_located_as_itself(value: Value) -> None:
+    found = locate(value, "here")
+    assert repr(found.value()) == repr(value) or found.value() == value
+    assert found.line is None
 
 
 def test_where_nothing_is_known_nothing_is_suggested() -> None:

@@ -13,7 +13,7 @@ from time import monotonic
 import psutil
 import pytest
 
-from goplugin.batch import Message
+from goplugin.batch import BadFile, Config, Message
 from goplugin.batch.host import Descriptor, Kind, Processor
 from goplugin.handshake import MachineFault, Misuse, PluginFault, PluginLost
 
@@ -325,6 +325,35 @@ def test_what_makes_no_sense_is_refused_before_anything_starts(plugin: Make) -> 
         Processor(replace(plugin(), kind=Kind.INPUT), {})
     with pytest.raises(Misuse, match="restarts and retries are not negative"):
         Processor(plugin(), {}, restarts=-1)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"her": "x"}, "her: got an unknown key, want 'here'? Known: here, refuse"),
+        ({"here": 1}, "here: got int 1, want a string"),
+        ({"refuse": "yes"}, "refuse: got string 'yes', want true or false"),
+    ],
+)
+def test_a_configuration_that_does_not_fit_the_descriptor_is_refused_before_anything_starts(
+    plugin: Make, tmp_path: Path, config: Config, message: str
+) -> None:
+    with pytest.raises(BadFile) as caught:
+        Processor(plugin(), config)
+    assert str(caught.value) == f"the configuration of actor (see {tmp_path}/actor.plugin.yaml): {message}"
+
+
+def test_a_configuration_gets_the_descriptors_defaults(plugin: Make) -> None:
+    program = """
+from goplugin import batch
+@batch.processor
+def show(message, config):
+    return batch.Message(structured=config)
+if __name__ == "__main__":
+    batch.serve(show)
+"""
+    with Processor(plugin(program, "show"), {"here": "x"}) as processor:
+        assert processor.process([Message(b"")]) == [[Message(structured={"here": "x", "refuse": False})]]
 
 
 def test_nothing_is_left_open(plugin: Make, tmp_path: Path) -> None:

@@ -33,8 +33,7 @@ output:
 """
         for i in range(actors):
             (tmp_path / f"actor{i}").mkdir()
-        actor = plugin(fields="[{name: here, type: string}, {name: refuse, type: bool, default: false}]")
-        return parse_pipeline(text, "p.yaml", {}, {"actor": actor})
+        return parse_pipeline(text, "p.yaml", {}, {"actor": plugin()})
 
     return make
 

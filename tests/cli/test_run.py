@@ -233,6 +233,9 @@ def test_what_a_plugin_logs_is_shown_from_warnings_on_and_all_of_it_on_demand(pl
     assert done.stderr == 'warning actor: take care of="it"\n'
     done = place.run("p.yaml", "-v")
     assert "info actor: said aloud\n" in done.stderr
+    place.write("in", "fail\n")
+    assert "Traceback" not in place.run("p.yaml").stderr
+    assert "\n    Traceback (most recent call last):\n" in place.run("p.yaml", "-v").stderr
 
 
 @pytest.mark.parametrize(
