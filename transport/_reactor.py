@@ -1,0 +1,151 @@
+"""One daemon thread for all relayed connections of the process. Waits and calls back; knows no protocol.
+
+The thread starts with the first job and ends, with its descriptors, when nothing is left to wait for. Everything but
+``call`` and ``is_current`` belongs to the thread itself.
+"""
+
+import heapq
+import itertools
+import logging
+import selectors
+import socket
+import threading
+from collections.abc import Callable
+from time import monotonic
+
+_logger = logging.getLogger("goplugin.transport")
+
+READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
+Ready = Callable[[int], None]
+"""Called with ``READ``, ``WRITE`` or both. May not block."""
+
+
+class Timer:
+    """A call that is due at some time, unless it is cancelled."""
+
+    __slots__ = ("job",)
+
+    def __init__(self, job: Callable[[], None]) -> None:
+        self.job: Callable[[], None] | None = job
+
+    def cancel(self) -> None:
+        """Forget the call. Cancelling twice, or too late, is fine."""
+        self.job = None
+
+
+class Reactor:
+    """The thread, and what it waits for."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._jobs: list[Callable[[], None]] = []
+        self._thread: threading.Thread | None = None
+        self._rung = False
+        self._watched: dict[socket.socket, int] = {}
+        self._timers: list[tuple[float, int, Timer]] = []
+        self._order = itertools.count()
+
+    def call(self, job: Callable[[], None]) -> None:
+        """Have ``job`` called on the thread, soon; from any thread."""
+        with self._lock:
+            self._jobs.append(job)
+            if self._thread is None:
+                self._start()
+            elif not self._rung and not self.is_current():
+                self._rung = True
+                self._bell.send(b"\0")
+
+    def is_current(self) -> bool:
+        """Whether the caller runs on the thread; from any thread."""
+        return self._thread is threading.current_thread()
+
+    def watch(self, sock: socket.socket, events: int, ready: Ready) -> None:
+        """Call ``ready`` whenever the socket is; ``events`` replaces what was watched for before, and may be 0."""
+        before = self._watched.get(sock, 0)
+        self._watched[sock] = events
+        if before and events:
+            self._selector.modify(sock, events, (sock, ready))
+        elif events:
+            self._selector.register(sock, events, (sock, ready))
+        elif before:
+            self._selector.unregister(sock)
+
+    def forget(self, sock: socket.socket) -> None:
+        """Watch it no longer. Forgetting twice is fine."""
+        if self._watched.pop(sock, 0):
+            self._selector.unregister(sock)
+
+    def later(self, seconds: float, job: Callable[[], None]) -> Timer:
+        """Call ``job`` once, after that time."""
+        timer = Timer(job)
+        heapq.heappush(self._timers, (monotonic() + seconds, next(self._order), timer))
+        return timer
+
+    def abandon(self) -> None:
+        """In a forked child: drop what is the parent's, whose connections the child must not keep open."""
+        running, self._thread = self._thread is not None, None
+        self._lock, self._rung, self._jobs, self._timers = threading.Lock(), False, [], []
+        watched, self._watched = self._watched, {}
+        if running:
+            # The selector first: what the child unregistered would be unregistered for the parent too.
+            self._selector.close()
+            for sock in (*watched, self._ear, self._bell):
+                sock.close()
+
+    def _start(self) -> None:
+        self._selector = selectors.DefaultSelector()
+        self._ear, self._bell = socket.socketpair()
+        self._ear.setblocking(False)
+        self._bell.setblocking(False)
+        self._selector.register(self._ear, READ, (self._ear, self._hear))
+        thread = threading.Thread(target=self._run, name="goplugin-relay", daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def _hear(self, _: int) -> None:
+        self._ear.recv(64)
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                jobs, self._jobs, self._rung = self._jobs, [], False
+                if not jobs and not self._watched and all(timer.job is None for *_, timer in self._timers):
+                    self._end()
+                    return
+            for job in jobs:
+                self._run_job(job)
+            for key, events in self._selector.select(0 if jobs else self._patience()):
+                sock, ready = key.data
+                if sock is not self._ear and sock not in self._watched:
+                    continue  # forgotten a moment ago, in the callback of another
+                try:
+                    ready(events)
+                except Exception:  # a mistake of ours must not end the other connections
+                    _logger.exception("a relayed connection failed in a way that it should not")
+                    self.forget(sock)
+            self._run_timers()
+
+    def _end(self) -> None:
+        self._selector.close()
+        self._ear.close()
+        self._bell.close()
+        self._timers.clear()
+        self._thread = None
+
+    def _patience(self) -> float | None:
+        while self._timers and self._timers[0][2].job is None:
+            heapq.heappop(self._timers)
+        return max(0.0, self._timers[0][0] - monotonic()) if self._timers else None
+
+    def _run_timers(self) -> None:
+        now = monotonic()
+        while self._timers and self._timers[0][0] <= now:
+            job = heapq.heappop(self._timers)[2].job
+            if job is not None:
+                self._run_job(job)
+
+    def _run_job(self, job: Callable[[], None]) -> None:
+        try:
+            job()
+        except Exception:  # as above
+            _logger.exception("a job of the relay failed in a way that it should not")
