@@ -286,6 +286,7 @@ PROGRAMS: dict[str, tuple[Source, str]] = {  # each with its path in what the so
     "plugin-1.8.0": _own("plugin", "1.8.0"),
     "plugintcp-1.8.0": _own("plugintcp", "1.8.0"),
     "batchprocessor-1.8.0": _own("batchprocessor", "1.8.0"),
+    "yamux": _own("yamux", "1.8.0"),
     "example-grpc-host": _example("grpc"),
     "example-kv-plugin": _example("grpc/plugin-go-grpc"),
     "example-kv-plugin-netrpc": _example("grpc/plugin-go-netrpc"),
