@@ -34,7 +34,6 @@ class Link:
         self.channel = aio.insecure_channel(target(address), CHANNEL_OPTIONS)
         self.broker = Broker()
         self._name, self._logger = name, logger
-        self._closing = False
         self._tasks: list[asyncio.Task[None]] = []
 
     async def probe(self, seconds: float) -> grpc.StatusCode:
@@ -64,7 +63,6 @@ class Link:
         """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SETTLE)
-        self._closing = True
         await self.channel.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SETTLE)
@@ -79,10 +77,6 @@ class Link:
             except aio.AioRpcError as error:
                 level = logging.DEBUG if error.code() in STREAM_OVER else logging.WARNING
                 self._logger.log(level, "the %s stream ended: %s", what, error.code().name)
-            except asyncio.CancelledError:
-                if not self._closing:
-                    raise
-                # So grpc tells of its calls when we close the channel under them.
 
         self._tasks.append(asyncio.create_task(guarded(), name=f"goplugin-{what}-{self._name}"))
 

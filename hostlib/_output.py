@@ -81,7 +81,7 @@ class Output:
 
     def _log(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.logger.log(entry.level, "%s", entry.message, extra={"hclog": dict(entry.fields)})
+            self.logger.log(entry.level, entry.message, extra={"hclog": dict(entry.fields)})
 
 
 def _writer(sink: Sink | None) -> Callable[[bytes], object] | None:

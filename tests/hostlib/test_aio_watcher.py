@@ -47,8 +47,10 @@ def test_what_a_grandchild_still_holds_is_not_waited_for() -> None:
     async def work(child: Child, watcher: Watcher, output: Output) -> None:
         assert await within(watcher.gone, 10)
         assert await within(watcher.drained, 10)
+        os.kill(int(output.tail()[0]), signal.SIGKILL)
 
-    watched(f"echo '{LINE}'; sleep 60 & read x", work)
+    # In a session of its own it is out of reach of what we signal.
+    watched(f"echo '{LINE}'; setsid sleep 60 & echo $! >&2", work)
 
 
 def test_nothing_is_read_after_the_end_and_closing_twice_is_fine() -> None:

@@ -143,11 +143,14 @@ def test_the_process_gets_what_it_should_and_nothing_else(
     monkeypatch.setenv("INHERITED", "yes")
     monkeypatch.setenv("BOTH", "inherited")
     monkeypatch.setenv("PLUGIN_CLIENT_CERT", "of a host above")
-    secret = os.open(os.devnull, os.O_RDONLY)
+    secret, ours = os.open("/", os.O_RDONLY), os.dup(0)
     os.set_inheritable(secret, True)
+    os.dup2(secret, 0)
     try:
         shell = started("tells.py", env={"BOTH": "given"}, cwd=tmp_path, min_port=1, max_port=2)
     finally:
+        os.dup2(ours, 0)
+        os.close(ours)
         os.close(secret)
     env, directory, stdin, (pid, group, session), descriptors = json.loads(shell.call(shell.echo().echo))
     assert env["INHERITED"] == "yes"
@@ -161,7 +164,7 @@ def test_the_process_gets_what_it_should_and_nothing_else(
         "PLUGIN_UNIX_SOCKET_DIR": os.path.dirname(shell.client.line.address.path),
     }
     assert directory == str(tmp_path)
-    assert stdin == "/dev/null"
+    assert stdin == "/dev/null", "not the host's own"
     assert group == session == pid == shell.client.id
     assert descriptors == 4, "its three streams, and the directory that it lists"
 
@@ -329,6 +332,28 @@ def test_a_plugin_that_dies_in_a_call_is_lost_and_the_error_is_the_calls_too(sta
     assert shell.client.exited
 
 
+def test_a_connection_that_breaks_just_before_the_process_ends_is_a_loss(started: Make) -> None:
+    shell = started("hangs_up_first.py")
+    with pytest.raises(PluginLost) as caught:
+        shell.call(shell.echo().echo)
+    assert caught.value.exit_code == 7
+
+
+def test_a_start_that_is_no_longer_wanted_ends_even_at_its_last_step(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = make("bare.py")
+
+    def stop_wanted(*_: object) -> None:
+        shell.client._abandoned = True
+
+    for module in ("_link", "_aio_link"):
+        monkeypatch.setattr(f"goplugin.hostlib.{module}.Link.open", stop_wanted)
+    with pytest.raises(PluginLost, match="was stopped while it was starting"):
+        shell.start()
+    assert shell.client.exited
+
+
 def test_a_dead_plugin_stays_lost(started: Make) -> None:
     shell = started("bare.py")
     echo = shell.echo()
@@ -486,13 +511,21 @@ def test_without_a_running_plugin_every_question_is_a_misuse(make: Make, stopped
         shell.ping()
 
 
-def test_a_stub_of_a_stopped_plugin_says_so(started: Make) -> None:
+def test_a_stopped_plugin_and_its_stubs_say_so(started: Make) -> None:
     shell = started("bare.py")
     echo = shell.echo()
     shell.stop()
-    for call in (lambda: shell.call(echo.echo, b""), lambda: shell.collect(echo.count, b"3")):
+    for call in (
+        lambda: shell.call(echo.echo, b""),
+        lambda: shell.collect(echo.count, b"3"),
+        lambda: shell.client.broker,
+        lambda: shell.client.channel,
+        lambda: shell.client.dispense("echo"),
+        shell.ping,
+    ):
         with pytest.raises(Misuse, match="was stopped"):
             call()
+    assert shell.client.line.version == 1, "what is known of it stays known"
 
 
 # ------------------------------------------------------------------------------------------------------ what it writes
