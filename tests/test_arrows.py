@@ -1,6 +1,7 @@
 """The house: each room imports only the rooms below it, and the contract looks at nothing."""
 
 import ast
+import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -74,3 +75,14 @@ def test_every_room_is_typed_and_installed() -> None:
         for package in {path.parent for path in modules(room)}:
             dotted = ".".join(package.relative_to(ROOT).parts)
             assert f"\n    goplugin.{dotted}\n" in setup, f"setup.cfg does not list goplugin.{dotted}"
+
+
+def test_the_page_about_the_rooms_is_true() -> None:
+    spec = importlib.util.spec_from_file_location("rooms", ROOT / "docs" / "rooms.py")
+    assert spec
+    assert spec.loader
+    rooms = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(rooms)
+    assert rooms.page() == rooms.PAGE.read_text(), "run: python docs/rooms.py"
+    for room in MAY_IMPORT:
+        assert f"<!-- modules of {room} -->" in rooms.PAGE.read_text()
