@@ -19,6 +19,7 @@ from plugin_process import PATIENCE, PROGRAMS, PluginProcess, Stdio, call, comma
 
 from goplugin.handshake import RUN_BY_HAND, Tcp
 from goplugin.pluginlib import _life
+from goplugin.pluginlib._spool import STALL
 from goplugin.proto import reflection
 from goplugin.proto.health import CHECK, LIST, WATCH, HealthCheckRequest, HealthCheckResponse, HealthListRequest
 from goplugin.proto.rpc import Method
@@ -362,14 +363,15 @@ def test_after_serving_stdout_and_stderr_are_the_processs_own_again(shell: str) 
 # A host that dies
 
 
-@pytest.mark.parametrize("wrapped", [False, True], ids=["directly", "through sh"])
+@pytest.mark.parametrize("wrapped", [False, True], ids=["its parent", "behind a shell"])
 def test_a_plugin_leaves_with_a_host_that_is_killed(shell: str, wrapped: bool, tmp_path: Path) -> None:
     alive, held = os.pipe()
     argv = command("--shell", shell)
     if wrapped:
-        # The trailing command keeps the shell from becoming the plugin.
+        # The trailing command keeps the shell from becoming the plugin. The plugin's parent then lives on.
         argv = ["sh", "-c", f"{' '.join(argv)}; true"]
-    env = environment({"LIVENESS": str(held), "TMPDIR": str(tmp_path)})
+    # Without the stream, only the parent can tell; behind a shell, only the stream can.
+    env = environment({"LIVENESS": str(held), "TMPDIR": str(tmp_path)} | ({"BROKER": "1"} if wrapped else {}))
     host = subprocess.Popen(
         [sys.executable, str(PROGRAMS / "host.py"), *argv], env=env, stdout=subprocess.PIPE, pass_fds=[held]
     )
@@ -480,10 +482,31 @@ def test_a_reader_that_went_away_counts_as_absent(plugin: PluginProcess) -> None
     plugin.do("say", text="one")
     first.until(b"one\n")
     first.cancel()
-    plugin.do("line", size=10_000_000)
+    for _ in range(3):  # by then it knows
+        plugin.do("pids")
+    assert plugin.do("line", size=10_000_000) < STALL
     plugin.do("say", text="two")
     second = Stdio(plugin.channel)
     second.until(b"two\n")
+    assert b"bytes of output were dropped" in second.err
+
+
+def test_what_is_still_in_the_pipe_at_the_end_arrives(shell: str) -> None:
+    with PluginProcess("--shell", shell, "--pipe-piece", "64") as process:
+        stdio = Stdio(process.ready().channel)
+        process.do("line", size=60_000)
+        process.shut_down()
+        stdio.all()
+        assert len(stdio.out) == 60_001
+
+
+def test_a_callback_that_prints_more_than_is_kept_does_not_wait_for_its_own_loop() -> None:
+    with PluginProcess("--shell", "aio") as process:
+        stdio = Stdio(process.ready().channel)
+        assert process.do("line", size=80_000_000, stream="stderr") < STALL
+        process.do("say", text="on it goes")
+        stdio.until(b"on it goes\n")
+        assert b"bytes of output were dropped" in stdio.err
 
 
 def test_a_second_reader_takes_over(plugin: PluginProcess) -> None:

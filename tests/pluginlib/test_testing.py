@@ -228,14 +228,14 @@ class Demanding(grpc.ServerInterceptor):
     """Lets nobody in, as far as it is asked."""
 
     def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        denied: Any = grpc.unary_unary_rpc_method_handler(deny)
-        return denied
+        make: Any = grpc.unary_unary_rpc_method_handler
+        return make(deny)
 
 
 class AioDemanding(grpc.aio.ServerInterceptor):
     async def intercept_service(self, continuation: Any, handler_call_details: Any) -> Any:
-        denied: Any = grpc.unary_unary_rpc_method_handler(deny_in_asyncio)
-        return denied
+        make: Any = grpc.unary_unary_rpc_method_handler
+        return make(deny_in_asyncio)
 
 
 @pytest.mark.parametrize("shell", ["sync", "aio"])

@@ -66,8 +66,11 @@ def forked(how: str) -> int:
     return os.waitpid(pid, 0)[1]
 
 
-def line(size: int, stream: str = "stdout") -> None:
+def line(size: int, stream: str = "stdout") -> float:
+    """Return the seconds that it took."""
+    begun = time.monotonic()
     print("x" * size, file=getattr(sys, stream))
+    return time.monotonic() - begun
 
 
 def log(level: int, message: str, **extra: Any) -> None:

@@ -1,6 +1,7 @@
-"""A host that starts a plugin, opens its broker stream, says so, and waits to be killed.
+"""A host that starts a plugin, says so, and waits to be killed.
 
-Its arguments are the plugin's command. The descriptor in LIVENESS is passed on: it closes with the plugin.
+Its arguments are the plugin's command. The descriptor in LIVENESS is passed on: it closes with the plugin. With
+BROKER it opens the broker stream, as every host of go-plugin does.
 """
 
 import os
@@ -19,7 +20,7 @@ def main() -> None:
     assert process.stdout is not None
     line = process.stdout.readline().decode()
     channel = grpc.insecure_channel("unix:" + line.split("|")[3])
-    stream = plugin_process.open_broker(channel)
+    stream = plugin_process.open_broker(channel) if "BROKER" in os.environ else None
     plugin_process.do(channel, "pids")
     print("ready", flush=True)
     threading.Event().wait()

@@ -10,6 +10,7 @@ import plugin_actions
 
 from goplugin import pluginlib
 from goplugin.handshake import Handshake
+from goplugin.pluginlib import _life
 
 SERVICE = "test.Program"
 
@@ -24,6 +25,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--stay", action="store_true", help="do not leave with the host")
     parser.add_argument("--no-logging", action="store_true")
     parser.add_argument("--exit-within", type=float, help="instead of pluginlib's own")
+    parser.add_argument(
+        "--pipe-piece", type=int, help="bytes read at once from the pipe behind stdout, to slow it down"
+    )
     parser.add_argument("--setup", default="{}", help="an action before serving, while the plugin registers")
     parser.add_argument("--afterwards", default="{}", help="an action once serve() has returned")
     return parser.parse_args()
@@ -32,9 +36,11 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     options = arguments()
     if options.exit_within is not None:
-        from goplugin.pluginlib import _life
-
         _life.EXIT_WITHIN = options.exit_within
+    if options.pipe_piece is not None:
+        from goplugin.pluginlib import _attendant
+
+        _attendant.PIECE = options.pipe_piece
 
     def register(server: Any, _: pluginlib.Broker) -> None:
         import grpc
