@@ -86,6 +86,7 @@ class _Calls:
         self._lock = threading.Lock()
         self._running = 0
         self._idle = asyncio.Event()
+        self._awaited = False
 
     def __enter__(self) -> None:
         with self._lock:
@@ -94,12 +95,14 @@ class _Calls:
     def __exit__(self, *_: object) -> None:
         with self._lock:
             self._running -= 1
-            idle = self._running == 0
+            idle = self._awaited and self._running == 0  # while it serves nobody waits, and waking the loop is dear
         if idle:
             _poke(self._loop, self._idle.set)
 
     async def wait(self, within: float) -> None:
         """Wait until no call runs, at most ``within`` seconds."""
+        with self._lock:
+            self._awaited = True
         try:
             async with asyncio.timeout(within):
                 while self._running:
