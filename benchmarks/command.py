@@ -31,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", choices=known, metavar="NAME", help="one suite: " + ", ".join(known))
     parser.add_argument("--rounds", type=_positive, metavar="N", help=f"default: {ROUNDS}, within {BUDGET:.0f} s")
     parser.add_argument("--output", type=Path, default=ROOT / "build" / "bench.json", metavar="PATH")
+    parser.add_argument("--page", type=Path, metavar="PATH", help="a page whose figures are to be replaced")
     chosen = parser.parse_args(arguments)
     names = [chosen.only] if chosen.only else list(known)
     suites = {name: known[name](chosen.quick, not chosen.without_peers) for name in names}
@@ -43,6 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print("bench: interrupted; nothing was written", file=sys.stderr)
         return 130
     report.write(done, chosen.output)
+    if chosen.page is not None:
+        report.publish(done, chosen.page)
     report.show(done, contestants, report.console())
     return 0
 

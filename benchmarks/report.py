@@ -1,7 +1,8 @@
-"""The rows as tables for people and as a file for programs."""
+"""The rows as tables for people, as a file for programs and as part of a page of the documentation."""
 
 import json
 import os
+import platform
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from rich.table import Table
 
 from benchmarks.figures import Contestant, Row
 
+BEGIN, END = "<!-- written by run.py --page: begin -->", "<!-- written by run.py --page: end -->"
 PLAIN_WIDTH = 200  # columns, where no terminal says how many it has
 
 
@@ -24,17 +26,55 @@ def write(rows: Sequence[Row], path: Path) -> None:
 
 def show(rows: Sequence[Row], contestants: Sequence[Contestant], console: Console) -> None:
     """Print a table for each of ours, and who is missing."""
-    for suite, subject in dict.fromkeys((row["suite"], row["subject"]) for row in rows):
-        console.print(_table([row for row in rows if (row["suite"], row["subject"]) == (suite, subject)]))
+    for table in _tables(rows):
+        console.print(_table(table))
     for contestant in contestants:
         if contestant.missing is not None:
             console.print(f"missing: {contestant.name} {contestant.version}: {contestant.missing}", markup=False)
+
+
+def publish(rows: Sequence[Row], path: Path) -> None:
+    """Replace the figures of a page, between BEGIN and END. Ratios alone, for no time of one machine is a claim.
+
+    Raises:
+        ValueError: the page has no such place.
+    """
+    before, begin, rest = path.read_text().partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{path} lacks the lines {BEGIN} and {END}")
+    tables = "\n\n".join(_markdown(table) for table in _tables(rows))
+    where = f"Python {platform.python_version()} on {platform.system()}, {max(row['rounds'] for row in rows)} rounds."
+    path.write_text(f"{before}{begin}\n{where}\n\n{tables}\n{end}{after}")
 
 
 def console() -> Console:
     """Return where tables go: stdout, whose width is ours to choose where it is no terminal."""
     here = Console()
     return here if here.is_terminal else Console(width=PLAIN_WIDTH, no_color=True)
+
+
+def _tables(rows: Sequence[Row]) -> list[list[Row]]:
+    """The rows by suite and by who of us is measured."""
+    keys = dict.fromkeys((row["suite"], row["subject"]) for row in rows)
+    return [[row for row in rows if (row["suite"], row["subject"]) == key] for key in keys]
+
+
+def _markdown(rows: Sequence[Row]) -> str:
+    peers = dict.fromkeys(f"{row['peer']} {row['peer_version']}".strip() for row in rows)
+    lines = [[f"{rows[0]['subject']}, ratio to", *peers, "goal"], ["---", *("---:" for _ in peers), "---"]]
+    for figure in dict.fromkeys(row["figure"] for row in rows):
+        cells = [row for row in rows if row["figure"] == figure]
+        name = f"{figure} ({'less' if cells[0]['better'] == 'lower' else 'more'} is better)"
+        lines.append([name, *map(_ratio, cells), ", ".join(filter(None, map(_goal, cells)))])
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _ratio(row: Row) -> str:
+    if row["ratio"] is None or row["quartiles"] is None:
+        return "missing" if row["note"] else "-"
+    low, high = row["quartiles"]
+    return f"{row['ratio']:.2f} ({low:.2f} to {high:.2f})"
 
 
 def _table(rows: Sequence[Row]) -> Table:

@@ -1,6 +1,6 @@
 """Measures goplugin against bare grpcio and its peers; prints tables and writes build/bench.json.
 
-python benchmarks/run.py [--quick] [--without-peers] [--only NAME] [--rounds N] [--output PATH]
+python benchmarks/run.py [--quick] [--without-peers] [--only NAME] [--rounds N] [--output PATH] [--page PATH]
 """
 
 import signal

@@ -120,6 +120,28 @@ def test_rows_that_replace_older_ones_are_written_as_a_whole(tmp_path: Path) -> 
     assert list(path.parent.iterdir()) == [path]
 
 
+def test_a_page_gets_new_ratios_and_keeps_its_words(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"Before.\n{report.BEGIN}\nold\n{report.END}\nAfter.\n")
+    gone = Contestant(name="gone", version="3", missing="no index")
+    comparisons = [Comparison(ours="we", against="they", goals={TIME: 1.5}), Comparison(ours="we", against="gone")]
+    report.publish(rows("suite", comparisons, [WE, THEY, gone], [took(150, 100), took(2, 1), took(3, 1)]), page)
+    text = page.read_text()
+    assert text.startswith(f"Before.\n{report.BEGIN}\nPython ")
+    assert text.endswith(f"{report.END}\nAfter.\n")
+    assert "| we, ratio to | they 2 | gone 3 | goal |\n" in text
+    assert "| time (less is better) | 2.00 (1.75 to 2.50) | missing | ≤ 1.50 missed |\n" in text
+    assert "old" not in text
+
+
+def test_a_page_without_a_place_for_figures_is_refused(tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text(f"{report.BEGIN}\nno end\n")
+    with pytest.raises(ValueError, match=r"page\.md lacks the lines"):
+        report.publish([compared(took(2, 1))], page)
+    assert page.read_text() == f"{report.BEGIN}\nno end\n"
+
+
 def test_a_peer_that_cannot_be_installed_is_missing_by_name(folder: str) -> None:
     def command(workshop: Workshop) -> Sequence[str]:
         raise provision.Missing("peer", "no matching distribution")
