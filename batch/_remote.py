@@ -17,6 +17,7 @@ from ._processor import Config
 from ._serve import HANDSHAKE, PROCESSOR
 from ._value import write_value
 
+_TEXT_MAX = 500  # characters of a plugin's words in an error
 _LINE_MAX = 4096  # bytes of one line of a plugin's output that are logged
 
 
@@ -184,7 +185,7 @@ class Processor:
             except grpc.RpcError as error:
                 raise self._fault("Init", error) from error
             if text := _text(response.error):
-                raise PluginFault(f"the plugin refused its configuration: {text}")
+                raise PluginFault(f"the plugin refused its configuration: {quoted(text, _TEXT_MAX)}")
         except BaseException:
             client.stop()
             raise
@@ -214,13 +215,13 @@ class Processor:
         except grpc.RpcError as error:
             raise self._fault("Close", error) from error
         if text := _text(response.error):
-            raise PluginFault(f"the plugin did not end its work well: {text}")
+            raise PluginFault(f"the plugin did not end its work well: {quoted(text, _TEXT_MAX)}")
 
     def _fault(self, method: str, error: grpc.RpcError) -> PluginFault:
         code, details = error.code(), error.details() or ""
         if code is grpc.StatusCode.DEADLINE_EXCEEDED:
             return PluginFault(f"the plugin gave no answer to {method} within {self._call_timeout:g} s")
-        return PluginFault(f"the plugin answered {method} with {code.name}: {quoted(details)}")
+        return PluginFault(f"the plugin answered {method} with {code.name}: {quoted(details, _TEXT_MAX)}")
 
     def _known(self) -> "_Stub":
         if self._stub is None:

@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 from typing import Annotated
 
@@ -101,12 +101,14 @@ def _run(runner: host.Runner, parsed: host.Pipeline, shown: Console, *, verbose:
             runner.stop()
 
     def progress(stats: host.Stats) -> None:
+        log.let_go()
         if signals:
             bar.say("stopping")
         bar.update(stats)
 
     failure: host.RunFailed | None = None
-    with bar, _logging(shown, logging.INFO if verbose else logging.WARNING), _handling(stop):
+    log = _Log(shown, verbose=verbose)
+    with bar, _logging(log), _handling(stop):
         try:
             runner.run(progress)
         except host.RunFailed as error:
@@ -114,7 +116,8 @@ def _run(runner: host.Runner, parsed: host.Pipeline, shown: Console, *, verbose:
                 raise  # a fault of ours, which deserves its traceback
             failure = error
     stats = runner.stats
-    _sum_up(stats, summary, shown)
+    if failure is None or stats.read.messages:
+        _sum_up(stats, summary, shown)
     if failure is not None:
         if len(signals) > 1:
             shown.print(Text.assemble(("error: ", "bold red"), f"given up; {stats.lost} messages were not written"))
@@ -180,14 +183,31 @@ class _Bar:
 
 
 class _Log(logging.Handler):
-    """Shows log records of the plugins above the bar."""
+    """Shows log records of the plugins above the bar.
 
-    def __init__(self, console: Console, level: int) -> None:
-        super().__init__(level)
+    While they start, it keeps them: the error of a start that fails has the plugin's last words itself.
+    """
+
+    def __init__(self, console: Console, *, verbose: bool) -> None:
+        super().__init__(logging.INFO if verbose else logging.WARNING)
         self._console = console
+        self._kept: list[logging.LogRecord] | None = None if verbose else []
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Show one record."""
+        """Show a record, or keep it."""
+        if self._kept is None:
+            self._show(record)
+        else:
+            self._kept.append(record)
+
+    def let_go(self) -> None:
+        """Show what was kept, and all that comes."""
+        with self.lock or nullcontext():
+            kept, self._kept = self._kept, None
+            for record in kept or ():
+                self._show(record)
+
+    def _show(self, record: logging.LogRecord) -> None:
         name = record.name.split(".")[2] if record.name.count(".") > 1 else record.name
         fields: dict[str, object] = getattr(record, "hclog", {})
         # What begins with @ is hclog's own, such as the time.
@@ -202,11 +222,11 @@ class _Log(logging.Handler):
 
 
 @contextmanager
-def _logging(console: Console, level: int) -> Generator[None]:
+def _logging(handler: logging.Handler) -> Generator[None]:
     logger = logging.getLogger("goplugin")
-    handler, before = _Log(console, level), logger.level
+    before = logger.level
     logger.addHandler(handler)
-    logger.setLevel(level)
+    logger.setLevel(handler.level)
     try:
         yield
     finally:

@@ -134,7 +134,7 @@ def test_a_plugin_that_cannot_start_again_uses_up_its_restarts(plugin: Make, tmp
 
 def test_a_configuration_that_is_refused_leaves_no_process(plugin: Make, tmp_path: Path) -> None:
     processor = Processor(plugin(), {"here": str(tmp_path), "refuse": True})
-    with pytest.raises(PluginFault, match="the plugin refused its configuration: ValueError: not with me"):
+    with pytest.raises(PluginFault, match='the plugin refused its configuration: "ValueError: not with me"'):
         processor.start()
     assert psutil.Process().children() == []
 
@@ -222,7 +222,7 @@ def test_what_close_raises_is_told_after_the_process_was_stopped(plugin: Make, t
     (tmp_path / "fail to close").touch()
     processor = Processor(plugin(), {"here": str(tmp_path)})
     processor.start()
-    with pytest.raises(PluginFault, match="the plugin did not end its work well: OSError: will not close"):
+    with pytest.raises(PluginFault, match='the plugin did not end its work well: "OSError: will not close"'):
         processor.close()
     assert psutil.Process().children() == []
     processor.close()

@@ -127,7 +127,7 @@ def test_the_number_of_restarts_and_of_retries_is_the_callers(pipeline: Piped, t
 def test_a_processor_that_does_not_end_well_fails_the_run_that_is_written(pipeline: Piped, tmp_path: Path) -> None:
     made = pipeline(["a", "b"])
     (tmp_path / "actor0" / "fail to close").touch()
-    with pytest.raises(RunFailed, match=r"^actor0: the plugin did not end its work well: OSError") as caught:
+    with pytest.raises(RunFailed, match=r'^actor0: the plugin did not end its work well: "OSError') as caught:
         Runner(made).run()
     assert caught.value.lost == 0
     assert written(tmp_path) == ["A", "B"]
@@ -244,7 +244,7 @@ def test_a_configuration_that_the_plugin_refuses_names_the_processor(
 ) -> None:
     made = pipeline(["a"])
     made.stages[0].config["refuse"] = True
-    with pytest.raises(RunFailed, match=r"^actor0: the plugin refused its configuration: ValueError") as caught:
+    with pytest.raises(RunFailed, match=r'^actor0: the plugin refused its configuration: "ValueError') as caught:
         Runner(made).run()
     assert type(caught.value.cause) is PluginFault
 

@@ -260,6 +260,7 @@ def test_what_a_plugin_logs_is_shown_from_warnings_on_and_all_of_it_on_demand(pl
          "error: b.plugin.yaml: name: got 'actor', the name in plugin.yaml, want another name\n"),
         (["p.yaml"], {"actor.py": "import sys\nsys.exit('no plugin')"}, 1,
          "error: actor: the plugin exited before its handshake line was complete; exit code 1; command "),
+        (["p.yaml"], {"actor.py": "print('hi')"}, 1, "error: actor: the plugin's handshake has a bad line: got \"hi\""),
         (["p.yaml"], {"plugin.yaml": DESCRIPTOR.replace("python3", "./absent")}, 1, "error: actor: "),
         (["p.yaml", "--restarts", "-1"], {}, 2, "Invalid value for '--restarts'"),
     ],
@@ -273,8 +274,26 @@ def test_what_is_wrong_is_told_once_and_nothing_is_created(
     done = place.run(*arguments)
     assert done.returncode == code
     assert message in done.stderr
+    assert len(re.findall("^error", done.stderr, re.MULTILINE)) <= 1
     assert "Traceback" not in done.stderr
+    assert done.stdout == ""
     assert [name for name in sorted(os.listdir(place.path)) if name != "__pycache__"] == before
+
+
+def test_the_last_words_of_a_plugin_that_does_not_start_are_shown_once(place: Place) -> None:
+    place.write("actor.py", "import absent_module")
+    done = place.run("p.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("error: actor: the plugin exited before its handshake line was complete; exit code 1")
+    assert done.stderr.count("No module named 'absent_module'") == 1
+
+
+def test_a_socket_directory_that_cannot_be_made_is_told_once(place: Place) -> None:
+    place.environment["TMPDIR"] = str(place.path / "absent")
+    done = place.run("p.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.count("\n") == 1
+    assert "error: actor: cannot make a directory for sockets in TMPDIR" in done.stderr
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
