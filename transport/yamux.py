@@ -70,7 +70,7 @@ OPEN_TIMEOUT = 75.0  # seconds for the peer to acknowledge a stream
 CLOSE_TIMEOUT = 300.0  # seconds for the peer to finish a stream that we have finished
 LAST_ID = 2**32 - 3  # the last that Go gives to a stream (session.go: OpenStream)
 FRAME_MAX = 64 * 1024  # bytes of data that we put in one frame: a frame has the connection for itself
-OUTGOING_MAX = 4 * FRAME_MAX  # bytes that wait to be written before streams must wait for their turn
+OUTGOING_MAX = 4 * FRAME_MAX  # bytes of data that wait to be written before streams must wait for their turn
 REPLIES_MAX = 16_384  # answers waiting to be written: beyond it, the peer sends questions and reads no answers
 
 _WINDOW_LIMIT = 2**32 - 1  # Go counts a window in 32 bits
@@ -141,7 +141,7 @@ class Session:
         self._reading: _Stream | None = None  # whose payload it is; None: nobody's
         self._reading_fin = False  # the current frame's payload is the stream's last
         self._outgoing: list[bytes] = []
-        self._pending = 0  # bytes in it
+        self._pending = 0  # bytes of data in it
         self._replies = 0  # frames in it that answer the peer
         self._ready: dict[int, None] = {}  # streams that wait for room in it, in the order of their turns
         self._leaving = self._peer_leaving = self._ended = False
@@ -361,7 +361,7 @@ class Session:
             self._incoming(frame, events)
         stream = self._streams.get(id)
         if kind == _DATA:
-            self._unread, self._reading, self._reading_fin = length, None, False
+            self._unread, self._reading = length, None
         if stream is None:
             return  # one that we have reset, most likely: whatever it is, it is for nobody (handleStreamMessage)
         if flags & _FIN and _Step.FIN_RECEIVED not in _NEXT[stream.state]:
@@ -443,7 +443,6 @@ class Session:
 
     def _queue(self, kind: int, flags: int, id: int, length: int) -> None:
         self._outgoing.append(_HEADER.pack(0, kind, flags, id, length))
-        self._pending += _HEADER.size
 
     def _reply(self, kind: int, flags: int, id: int, frame: Frame) -> None:
         self._replies += 1
@@ -468,7 +467,6 @@ class Session:
 
     def _forget_all(self) -> None:
         self._ended = True
-        self._unaccepted.clear()
         for table in (self._streams, self._opening, self._closing, self._pings, self._ready):
             table.clear()
 

@@ -137,6 +137,21 @@ def test_256_streams_may_wait_to_be_accepted_and_the_next_is_reset(server: Sessi
     assert server.receive(frame(WINDOW_UPDATE, SYN, 515), 0.0) == [StreamOpened(515)]
 
 
+def test_streams_that_the_peer_took_back_do_not_wait_to_be_accepted(server: Session) -> None:
+    for id in range(1, 2 * 300, 2):
+        assert server.receive(frame(WINDOW_UPDATE, SYN, id), 0.0) == [StreamOpened(id)]
+        assert server.receive(frame(WINDOW_UPDATE, RST, id), 0.0) == [StreamReset(id)]
+
+
+def test_streams_may_be_opened_in_any_order(server: Session) -> None:
+    # Go takes an id and queues the frame that opens it in two steps (session.go: OpenStream).
+    assert server.receive(frame(DATA, SYN, 3) + frame(DATA, SYN, 1), 0.0) == [StreamOpened(3), StreamOpened(1)]
+    assert server.receive(frame(DATA, RST, 3), 0.0) == [StreamReset(3)]
+    server.accept(3)
+    server.accept(1)
+    assert server.data_to_send() == frame(WINDOW_UPDATE, ACK, 1)
+
+
 def test_256_streams_may_be_unacknowledged_and_the_next_must_wait(client: Session) -> None:
     for _ in range(256):
         client.open(0.0)
@@ -200,6 +215,10 @@ def test_a_peer_that_breaks_the_protocol_is_told_and_the_session_ends(
     assert server.data_to_send() == b""
 
 
+def test_no_peer_may_open_stream_0(client: Session) -> None:
+    assert "not its own" in fault(client.receive(frame(DATA, SYN, 0), 0.0))
+
+
 def test_a_fault_names_the_frame_and_keeps_what_came_before_it(server: Session) -> None:
     events = server.receive(frame(DATA, SYN, 1, payload=b"good") + frame(9, 8, 7, 6), 0.0)
     assert plain(events)[:2] == [StreamOpened(1), (1, b"good")]
@@ -218,6 +237,7 @@ def test_a_fault_names_the_frame_and_keeps_what_came_before_it(server: Session) 
         (frame(WINDOW_UPDATE, RST, 77), []),
         (frame(WINDOW_UPDATE, 0, 77, length=2**32 - 1), []),
         (frame(DATA, 0, 0, payload=b"for nobody"), []),
+        (frame(DATA, 0, 1, payload=b"x") + frame(DATA, 0, 77, payload=b"for nobody"), [(1, b"x")]),
         (frame(PING, ACK, length=42), []),
         (frame(PING, 0, length=42), []),
         (frame(DATA, 0, 1), []),
@@ -382,7 +402,7 @@ def test_streams_take_turns_when_the_connection_is_slower_than_they_are(server: 
     sent = {id: server.send(id, bytes(10**6)) for id in ids}
     for _ in range(200):
         assert server.deadline() > 0.0, "nothing can be done before something is written"
-        assert yamux.FRAME_MAX < len(server.data_to_send()) <= yamux.OUTGOING_MAX + yamux.FRAME_MAX
+        assert len(server.data_to_send()) == yamux.OUTGOING_MAX + 4 * HEADER.size
         assert server.deadline() == float("-inf")
         for event in server.tick(0.0):
             assert isinstance(event, Writable)
@@ -464,6 +484,19 @@ def test_a_ping_is_answered_with_its_number(server: Session) -> None:
     assert server.data_to_send() == frame(PING, ACK, length=2**32 - 1)
 
 
+def test_any_number_of_pings_is_answered_as_long_as_the_answers_are_read(server: Session) -> None:
+    for _ in range(3):
+        assert server.receive(frame(PING, SYN) * yamux.REPLIES_MAX, 0.0) == []
+        assert server.data_to_send() == frame(PING, ACK) * yamux.REPLIES_MAX
+
+
+@pytest.mark.parametrize("flags", [SYN, SYN | ACK])
+def test_a_question_is_not_taken_for_the_answer_to_ours(client: Session, flags: int) -> None:
+    number = client.ping(0.0)
+    assert client.receive(frame(PING, flags, length=number), 1.0) == []
+    assert client.data_to_send() == frame(PING, SYN, length=number) + frame(PING, ACK, length=number)
+
+
 def test_our_ping_is_timed(client: Session) -> None:
     assert [client.ping(1.0), client.ping(2.0)] == [0, 1]
     assert client.data_to_send() == frame(PING, SYN, length=0) + frame(PING, SYN, length=1)
@@ -472,7 +505,7 @@ def test_our_ping_is_timed(client: Session) -> None:
 
 
 def test_the_connection_is_kept_alive_by_a_ping_thirty_seconds_after_the_last_answer(client: Session) -> None:
-    assert client.deadline() == 30.0
+    assert (client.deadline(), Session(client=True, now=7.0).deadline()) == (30.0, 37.0)
     assert (client.tick(29.9), client.data_to_send()) == ([], b"")
     assert client.tick(30.0) == []
     assert client.data_to_send() == frame(PING, SYN, length=0)

@@ -1,6 +1,7 @@
-// Command yamux is hashicorp/yamux as a peer for tests. It listens on the unix socket that is its argument, says
-// so on stdout, and ends with its stdin. Every connection is one run: its first line is a request in JSON, then
-// both sides speak yamux, and when the run is over its result is one line of JSON on stdout. Runs have a time limit.
+// Command yamux is hashicorp/yamux as a peer for tests. It listens on the unix socket that is its argument,
+// says so on stdout, and ends with its stdin. Every connection is one run: its first line is a request in
+// JSON, then both sides speak yamux, and when the run is over its result is one line of JSON on stdout. Runs
+// have a time limit.
 //
 // # Request
 //
@@ -191,8 +192,8 @@ func (r *run) hold() {
 	<-r.session.CloseChan()
 }
 
-// push writes to a stream until nothing has fitted for half a second, says so by opening another, writes the rest
-// without that limit, and finishes the stream.
+// push writes to a stream until nothing has fitted for half a second, says so by opening another, writes the
+// rest without that limit, and finishes the stream.
 func (r *run) push() {
 	stream, err := r.session.OpenStream()
 	r.note(err)
