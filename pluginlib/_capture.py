@@ -3,7 +3,7 @@
 Descriptor 1 belongs to GRPCStdio from the start, so that `print`, C code and child processes reach the host and
 cannot get in front of the handshake line, which goes out through a private duplicate. Descriptor 2 is never touched:
 it is the host's log, and what a dying process says there is not lost with it. Only Python's `sys.stderr` goes to
-GRPCStdio, once the line is out.
+GRPCStdio, from the moment at which a host can come.
 """
 
 import io

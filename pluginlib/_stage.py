@@ -1,7 +1,8 @@
 """All that surrounds a server, the same for both shells: from the plan to the last byte of output.
 
 The order is the point. Descriptor 1 is captured before any code of the author runs; the parent is watched, signals
-are handled and the server accepts before the line is out.
+are handled, sys.stderr is replaced and the server accepts before the line is out: the host may be faster than the
+next statement.
 """
 
 import os
@@ -75,9 +76,9 @@ class Stage(Generic[Register]):
         self._presented = True
         if self._stdout is not None:
             self._signals = Signals(self.attendant)
+            self._stderr = Stderr(self.output)
             multiplex = "false" if self.plan.asked.multiplex_understood else None
             self._stdout.say(Line(version=self.plan.version, address=address, multiplex=multiplex).format())
-            self._stderr = Stderr(self.output)
         elif self._options.test is not None:
             self._options.test.when_stopped(lambda: self.attendant.stop(Cause.TEST_OVER))
             version = self.plan.version

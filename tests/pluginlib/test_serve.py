@@ -443,6 +443,16 @@ def test_sys_stderr_reaches_the_host_on_its_own_channel(plugin: PluginProcess) -
     assert plugin.stderr() == b""
 
 
+def test_a_host_that_is_faster_than_the_plugin_misses_nothing(shell: str) -> None:
+    with PluginProcess("--shell", shell, "--pause", "0.5") as process:
+        stdio = Stdio(process.ready().channel)
+        process.do("say", text="early", stream="stderr")
+        stdio.until(b"early\n")
+        process.process.send_signal(signal.SIGINT)
+        process.process.send_signal(signal.SIGTERM)
+        assert process.wait() == 0
+
+
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
 def test_ten_megabytes_in_one_line_arrive_whole(plugin: PluginProcess, stream: str) -> None:
     stdio = Stdio(plugin.channel)

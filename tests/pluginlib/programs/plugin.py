@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -10,7 +11,7 @@ import plugin_actions
 
 from goplugin import pluginlib
 from goplugin.handshake import Handshake
-from goplugin.pluginlib import _life
+from goplugin.pluginlib import _capture, _life
 
 SERVICE = "test.Program"
 
@@ -28,6 +29,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--pipe-piece", type=int, help="bytes read at once from the pipe behind stdout, to slow it down"
     )
+    parser.add_argument("--pause", type=float, default=0.0, help="seconds between the line and the next statement")
     parser.add_argument("--setup", default="{}", help="an action before serving, while the plugin registers")
     parser.add_argument("--afterwards", default="{}", help="an action once serve() has returned")
     return parser.parse_args()
@@ -40,7 +42,16 @@ def main() -> None:
     if options.pipe_piece is not None:
         from goplugin.pluginlib import _attendant
 
-        _attendant.PIECE = options.pipe_piece
+        vars(_attendant).update(PIECE=options.pipe_piece)
+
+    if options.pause:
+        say = _capture.Stdout.say
+
+        def say_and_pause(self: _capture.Stdout, line: bytes) -> None:
+            say(self, line)
+            time.sleep(options.pause)
+
+        _capture.Stdout.say = say_and_pause  # type: ignore[method-assign]
 
     def register(server: Any, _: pluginlib.Broker) -> None:
         import grpc
