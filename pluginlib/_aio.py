@@ -183,7 +183,9 @@ class _Own:
                 BROKER: self._build_broker,
                 CONTROLLER: self._build_controller,
                 STDIO: self._build_stdio,
-            }
+            },
+            # What a later call prints is for the reader whose call came first, if that has begun to read or not.
+            noticed={STDIO: stage.output.expect},
         )
 
     def _build_health(self) -> Handlers:

@@ -45,6 +45,11 @@ class Output:
                     self._changed.wait(until - self._clock())
                 self.feed(channel, view[start : start + PIECE])
 
+    def expect(self) -> None:
+        """Note that a reader's call has arrived."""
+        with self._changed:
+            self._spool.expect(self._clock())
+
     def open(self, wake: Callable[[], None]) -> "Reader":
         """Return a reader, which replaces the one before; ``wake`` is called from any thread when there is news."""
         with self._changed:

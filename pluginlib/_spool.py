@@ -39,14 +39,18 @@ class Spool:
         self._size = 0
         self._dropped = 0
         self._reader = 0  # the number of the latest reader
-        self._present = False
+        self._present = self._expected = False
         self._moved = 0.0  # when the reader last took something, or was last given something after it had all
         self.finished = False
+
+    def expect(self, now: float) -> None:
+        """Note that a reader's call has arrived, though no thread serves it yet: a writer should wait for it, too."""
+        self._expected, self._moved = True, now
 
     def attach(self, now: float) -> int:
         """Return the number of a new reader, which replaces the one before."""
         self._reader += 1
-        self._present, self._moved = True, now
+        self._present, self._expected, self._moved = True, False, now
         return self._reader
 
     def detach(self, reader: int) -> None:
@@ -79,7 +83,7 @@ class Spool:
 
     @property
     def _limit(self) -> int:
-        return self._present_limit if self._present else self._absent_limit
+        return self._present_limit if self._present or self._expected else self._absent_limit
 
     def _drop_surplus(self) -> None:
         # A writer that waited its turn may pass the limit by one piece, so nothing is lost to a reader that reads.
@@ -90,7 +94,8 @@ class Spool:
 
     def crowded(self, now: float) -> bool:
         """Return whether a writer should wait: the queue is full and a reader is there that takes from it."""
-        return self._size >= self._limit and self._present and now < self._moved + self._stall
+        awaited = self._present or self._expected
+        return self._size >= self._limit and awaited and now < self._moved + self._stall
 
     @property
     def patience(self) -> float:

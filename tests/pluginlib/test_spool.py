@@ -49,6 +49,25 @@ def test_without_a_reader_the_oldest_goes_and_is_counted() -> None:
     assert kept == bytes([8]) * PIECE + bytes([9]) * PIECE
 
 
+def test_a_reader_whose_call_has_arrived_is_waited_for_before_it_reads() -> None:
+    spool = Spool(present_limit=PIECE)
+    spool.expect(0)
+    spool.append(OUT, b"x" * PIECE, 0)
+    assert spool.crowded(STALL - 0.1)
+    assert not spool.crowded(STALL), "one that never comes is absent"
+    assert drained(spool, spool.attach(1)) == [(OUT, b"x" * CHUNK)] * (PIECE // CHUNK)
+
+
+def test_a_former_reader_gets_nothing_of_what_an_expected_one_waits_for() -> None:
+    spool = Spool()
+    former = spool.attach(0)
+    spool.detach(former)
+    spool.expect(0)
+    spool.append(OUT, b"x", 0)
+    assert spool.take(former, 0) is None
+    assert spool.is_over(former)
+
+
 def test_what_was_dropped_is_told_once() -> None:
     spool = Spool(limit=0)
     for _ in range(5):
