@@ -1,9 +1,9 @@
 """Where a plugin listens: a Unix socket or a TCP port. Parses and formats; never resolves, binds or connects."""
 
 import re
-from dataclasses import dataclass
 
 from ._errors import HandshakeRefused, Misuse
+from ._record import record
 
 UNIX_PATH_MAX = 107  # sun_path holds 108 bytes with its NUL on Linux; macOS stops at 103, see transport
 _PORT = re.compile(r"[0-9]{1,5}", re.ASCII)
@@ -11,7 +11,7 @@ _PORT_MAX = 65535
 _CONTROL = re.compile(r"[\x00-\x1f\x7f|]")
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class Unix:
     """A Unix socket.
 
@@ -34,7 +34,7 @@ class Unix:
         return self.path
 
 
-@dataclass(frozen=True, slots=True)
+@record(kw_only=False)
 class Tcp:
     """A TCP port. ``host`` may be empty, as Go writes the address of every interface: ``:1234``.
 

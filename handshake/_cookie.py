@@ -2,9 +2,9 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 from ._errors import Misuse
+from ._record import record
 
 # Word for word what a Go plugin says (server.go:259), for people search for it and tools recognise it.
 RUN_BY_HAND = (
@@ -21,7 +21,7 @@ class Cookie(enum.Enum):
     """Whatever is set, if it is not empty: for hosts that make up a value at each launch, such as crowdsec."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record()
 class Handshake:
     """What a host and its plugins agree on beforehand; both sides need equal ones.
 

@@ -1,11 +1,11 @@
 """The variables by which a host tells a plugin what it wants. Formats and parses them; never looks at os.environ."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 
 from ._errors import HostFault, Misuse
 from ._go import go_bool, go_int
 from ._negotiation import parse_versions
+from ._record import record
 
 PROTOCOL_VERSIONS = "PLUGIN_PROTOCOL_VERSIONS"
 MIN_PORT = "PLUGIN_MIN_PORT"
@@ -23,7 +23,7 @@ VARIABLES = frozenset(
 _PORT_MAX = 65535
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record()
 class PluginEnvironment:
     """What a host asks of a plugin, apart from the cookie.
 

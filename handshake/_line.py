@@ -8,11 +8,11 @@ The law is go-plugin: server.go (the plugin writes) and client.go (the host read
 import base64
 import binascii
 from collections.abc import Collection
-from dataclasses import dataclass
 
 from ._address import Address, parse_address
 from ._errors import HandshakeRefused, Misuse
 from ._go import go_bool, go_int
+from ._record import record
 
 CORE_PROTOCOL = 1
 LINE_MAX = 64 * 1024  # bufio.Scanner, with which a Go host reads, gives up here; a P-521 certificate needs under 1 kB
@@ -22,7 +22,7 @@ _CERT_TEXT_MIN = 50  # up to here field 6 is "extra data of older implementation
 _RECOMPILE = "a plugin built with a current go-plugin or goplugin speaks it"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record()
 class Line:
     """What a plugin says of itself on its handshake line.
 

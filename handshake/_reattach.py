@@ -1,13 +1,13 @@
 """The record by which a host finds a plugin that already runs. Reads and writes its JSON; never connects."""
 
-from dataclasses import dataclass
 from typing import cast
 
 from ._address import Address, parse_address
 from ._errors import HandshakeRefused, Misuse
+from ._record import record
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@record()
 class Reattach:
     """Where a running plugin listens and who it is: go-plugin's ReattachConfig.
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ..handshake import Misuse, Reattach
 from ..transport import SERVER_OPTIONS, Network
@@ -44,8 +44,7 @@ class TestMode:
             on_stop()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Options:
+class Options(NamedTuple):
     """What `serve` takes apart from what is served.
 
     Raises:
@@ -60,11 +59,13 @@ class Options:
     logging: bool
     test: TestMode | None
 
-    def __post_init__(self) -> None:
+    def checked(self) -> "Options":
+        """Return these options if they make sense."""
         if self.workers < 1:
             raise Misuse(f"workers must be at least 1, got {self.workers}")
         if not 0 <= self.drain < float("inf"):
             raise Misuse(f"drain must be seconds from 0 on, got {self.drain}")
+        return self
 
     @property
     def channel_arguments(self) -> list[tuple[str, int | str]]:

@@ -1,16 +1,14 @@
 """Decides what to serve, from what the author offers and what the host asked for. Never imports grpc, never prints."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from ..handshake import Handshake, HostFault, Misuse, PluginEnvironment, negotiate
 
 Register = TypeVar("Register")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Plan(Generic[Register]):
+class Plan(NamedTuple, Generic[Register]):
     """What one run of the plugin serves.
 
     Attributes:

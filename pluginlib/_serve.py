@@ -75,7 +75,7 @@ def serve(
         leave_with_host=leave_with_host,
         logging=logging,
         test=test,
-    )
+    ).checked()
     turn_away_humans(handshake, test)
 
     from ._sync import run  # grpcio takes longer to import than everything else together

@@ -45,7 +45,7 @@ async def serve(
         leave_with_host=leave_with_host,
         logging=logging,
         test=test,
-    )
+    ).checked()
     turn_away_humans(handshake, test)
 
     from ._aio import run  # grpcio takes longer to import than everything else together

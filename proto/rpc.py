@@ -12,8 +12,7 @@ and a server:
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Generic, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
 
@@ -25,8 +24,7 @@ Req = TypeVar("Req", bound=Message, covariant=True)
 Res = TypeVar("Res", bound=Message, covariant=True)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Method(Generic[Req, Res]):
+class Method(NamedTuple, Generic[Req, Res]):
     """One method of a service, with the classes of its messages.
 
     Two records may share a path and differ in their classes: one method under two schemas that agree on the wire.
@@ -65,8 +63,7 @@ class Method(Generic[Req, Res]):
         return self.response.FromString
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Service:
+class Service(NamedTuple):
     """A service by its full name, and all its methods."""
 
     name: str

@@ -3,8 +3,8 @@
 import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from time import monotonic
+from typing import NamedTuple
 
 from ..handshake import Address
 
@@ -12,8 +12,7 @@ KEPT_FOR = 5.0  # seconds for which an announced address waits to be dialled (gr
 PENDING_MAX = 10_000  # announcements kept at once: a flood of them must not fill the memory
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Announcement:
+class Announcement(NamedTuple):
     """The other side serves the brokered connection ``id`` at ``address``."""
 
     id: int

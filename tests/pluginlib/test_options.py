@@ -18,7 +18,7 @@ def options(**changed: Any) -> Options:
         "logging": True,
         "test": None,
     }
-    return Options(**(usual | changed))
+    return Options(**(usual | changed)).checked()
 
 
 def test_the_usual_options_leave_a_go_host_time() -> None:
