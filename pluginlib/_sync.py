@@ -3,9 +3,7 @@
 import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from queue import SimpleQueue
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import grpc
@@ -39,7 +37,7 @@ def run(
     """Serve until there is a reason to stop."""
     causes: SimpleQueue[Cause] = SimpleQueue()
     with staged(handshake, plugins, versions, options, causes.put) as stage:
-        calls = _Calls(options.workers)
+        calls = Workers(options.workers, "goplugin-call")
         server = grpc.server(
             calls,
             interceptors=[_Sparing(interceptor) for interceptor in interceptors],
@@ -60,41 +58,13 @@ def run(
             causes.get()
             stopped = server.stop(options.drain + FLUSH_WITHIN)
             own.end_streams()
-            calls.wait(options.drain)
+            calls.finish(options.drain)
             stage.flush()
             stopped.wait(FLUSH_WITHIN)
         finally:
             server.stop(0).wait(CANCEL_WITHIN)
             for pool in (calls, own.short, own.long):
                 pool.shutdown(wait=False, cancel_futures=True)
-
-
-class _Calls(Workers):
-    """The author's calls, counted."""
-
-    def __init__(self, count: int) -> None:
-        super().__init__(count, "goplugin-call")
-        self._running = 0
-        self._changed = threading.Condition()
-
-    def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
-        future = super().submit(fn, *args, **kwargs)
-        with self._changed:
-            self._running += 1
-        future.add_done_callback(self._count_down)
-        return future
-
-    def wait(self, within: float) -> None:
-        """Wait until no call runs, at most ``within`` seconds."""
-        until = monotonic() + within
-        with self._changed:
-            while self._running and (left := until - monotonic()) > 0:
-                self._changed.wait(left)
-
-    def _count_down(self, _: Future[Any]) -> None:
-        with self._changed:
-            self._running -= 1
-            self._changed.notify_all()
 
 
 class _Sparing(grpc.ServerInterceptor):

@@ -1,10 +1,9 @@
 """Threads that run handlers. Daemonic, so that a handler that never returns cannot keep the process alive."""
 
-import itertools
 import threading
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeVar
 
 _P = ParamSpec("_P")
@@ -23,12 +22,13 @@ class Workers(ThreadPoolExecutor):
         if count < 1:
             raise ValueError(f"count must be at least 1, got {count}")
         self._count, self._prefix = count, name
-        self._numbers = itertools.count()
-        self._jobs: deque[tuple[Future[Any], Callable[[], None]]] = deque()
-        self._wake = threading.Condition()
+        # One wake-up for each call, made in C: a condition costs three, which a busy interpreter feels.
+        self._jobs: SimpleQueue[tuple[Future[Any], Callable[[], None]] | None] = SimpleQueue()
+        self._lock = threading.Lock()
+        self._finished = threading.Condition(self._lock)
+        self._unfinished = 0
         self._closed = False
-        self._idle = 0
-        self._alive: set[threading.Thread] = set()
+        self._alive: list[threading.Thread] = []
 
     def submit(self, fn: Callable[_P, _R], /, *args: _P.args, **kwargs: _P.kwargs) -> Future[_R]:
         """Queue a call.
@@ -48,45 +48,55 @@ class Workers(ThreadPoolExecutor):
             else:
                 future.set_result(result)
 
-        with self._wake:
+        with self._lock:
             if self._closed:
                 raise RuntimeError("cannot submit to workers that were shut down")
-            self._jobs.append((future, job))
-            if self._idle >= len(self._jobs):
-                self._wake.notify()
-            elif len(self._alive) < self._count:
-                thread = threading.Thread(target=self._work, name=f"{self._prefix}-{next(self._numbers)}", daemon=True)
-                self._alive.add(thread)
+            self._unfinished += 1
+            if len(self._alive) < min(self._unfinished, self._count):
+                name = f"{self._prefix}-{len(self._alive)}"
+                thread = threading.Thread(target=self._work, name=name, daemon=True)
+                self._alive.append(thread)
                 thread.start()
+            self._jobs.put((future, job))  # under the lock, so that no call comes behind the end of the queue
         return future
+
+    def finish(self, within: float) -> bool:
+        """Wait until no call runs or waits, at most ``within`` seconds; return whether that is so."""
+        with self._lock:
+            return self._finished.wait_for(lambda: not self._unfinished, within)
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         """Take no more calls; ``cancel_futures`` drops those not begun, ``wait`` waits for those that are.
 
         Unlike the standard pool's, ``wait`` ends after five seconds: no wait here is without end.
         """
-        with self._wake:
+        with self._lock:
             self._closed = True
-            if cancel_futures:
-                for future, _ in self._jobs:
-                    future.cancel()
-                self._jobs.clear()
-            self._wake.notify_all()
             threads = list(self._alive)
+        while cancel_futures and (dropped := self._next()) is not None:
+            dropped[0].cancel()
+            self._count_down()
+        for _ in threads:
+            self._jobs.put(None)
         if wait:
             limit = 5.0 / max(1, len(threads))
             for thread in threads:
                 thread.join(limit)
 
+    def _next(self) -> tuple[Future[Any], Callable[[], None]] | None:
+        try:
+            return self._jobs.get_nowait()
+        except Empty:
+            return None
+
     def _work(self) -> None:
-        while True:
-            with self._wake:
-                self._idle += 1
-                while not self._jobs and not self._closed:
-                    self._wake.wait()
-                self._idle -= 1
-                if not self._jobs:
-                    self._alive.discard(threading.current_thread())
-                    return
-                _, job = self._jobs.popleft()
-            job()
+        while (item := self._jobs.get()) is not None:
+            item[1]()
+            del item  # or an idle thread would keep the last call's request
+            self._count_down()
+
+    def _count_down(self) -> None:
+        with self._lock:
+            self._unfinished -= 1
+            if not self._unfinished:
+                self._finished.notify_all()

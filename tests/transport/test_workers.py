@@ -82,6 +82,19 @@ def test_many_submitters_lose_nothing() -> None:
     workers.shutdown()
 
 
+def test_finish_waits_for_running_and_queued_calls_but_no_longer_than_told() -> None:
+    gate = threading.Event()
+    workers = Workers(1, "finish")
+    assert workers.finish(0)
+    workers.submit(gate.wait, 10)
+    queued = workers.submit(int)
+    assert not workers.finish(0.01)
+    gate.set()
+    assert workers.finish(5)
+    assert queued.done()
+    workers.shutdown()
+
+
 def test_there_must_be_at_least_one() -> None:
     with pytest.raises(ValueError, match="at least 1"):
         Workers(0, "none")
