@@ -13,7 +13,7 @@ from ._ladder import StopBudget
 Stop = Callable[[StopBudget], object]
 """Stops a plugin within a budget. It starts no thread: at this time of its life Python starts no more."""
 Ask = Callable[[], object]
-"""Asks a plugin to end, and waits for nothing."""
+"""Asks a plugin to end, and hardly waits. It starts no thread either."""
 
 _kept: dict[Stop, tuple[int, Ask]] = {}
 

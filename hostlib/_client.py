@@ -26,6 +26,7 @@ from ._supervisor import Supervisor
 
 T = TypeVar("T")
 
+_HINT = 0.1  # seconds for a plugin to take notice of Shutdown; one that is not frozen needs a few milliseconds
 _TIDY = 2.0  # seconds that another thread may need after its steps, for threads to join
 
 
@@ -226,7 +227,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
 
     def _ask(self) -> None:
         if self._link is not None:
-            self._link.ask()
+            self._link.shut_down(_HINT)
 
     def _descend(self, child: Child, link: Link, budget: StopBudget) -> None:
         begun = monotonic()

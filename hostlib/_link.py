@@ -6,7 +6,7 @@ reads StreamStdio (grpc_stdio.go:193). Plugins that lack either are fine.
 
 import logging
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from queue import SimpleQueue
 from time import monotonic
 from typing import Any, TypeVar
@@ -19,7 +19,6 @@ from ..proto import plugin
 from ..proto.rpc import Method
 from ..transport import CHANNEL_OPTIONS, Broker, target
 from ._hclog import legible
-from ._ladder import StopBudget
 from ._launch import SETTLE
 from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER, announcement
 
@@ -42,7 +41,6 @@ class Link:
         self._name, self._logger = name, logger
         self._to_plugin: SimpleQueue[plugin.ConnInfo | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        self._asked: object = None
 
     def probe(self, seconds: float, settled: Callable[[], object]) -> Any:
         """Ask for the plugin's health, as the first call on the connection; ``settled`` is called when it ended."""
@@ -53,8 +51,14 @@ class Link:
 
     def open(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
         """Open the two streams; what comes on StreamStdio goes to ``stdout`` and ``stderr``."""
-        self._run("broker", self._read_broker)
-        self._run("stdio", self._read_stdio, stdout, stderr)
+        # Here and not in the threads that read: grpc starts threads of its own for a stream, and where Python starts
+        # none any more, because the host is about to exit, closing the channel would then wait for ever.
+        broker, stdio = plugin.START_STREAM, plugin.STREAM_STDIO
+        open_broker = self.channel.stream_stream(broker.path, broker.request_bytes, broker.response_from)
+        open_stdio = self.channel.unary_stream(stdio.path, stdio.request_bytes, stdio.response_from)
+        announced, printed = open_broker(self._announcements()), open_stdio(plugin.GoogleEmpty())
+        self._run("broker", self._read_broker, announced)
+        self._run("stdio", self._read_stdio, printed, stdout, stderr)
 
     def shut_down(self, seconds: float) -> bool:
         """Ask the plugin to end; return False where it cannot be asked."""
@@ -65,15 +69,6 @@ class Link:
         except ValueError:  # grpc's answer where the caller has closed the channel
             return False
         return True
-
-    def ask(self) -> None:
-        """Ask the plugin to end, and do not wait for what it says."""
-        try:
-            seconds = StopBudget().shutdown
-            # Held on to, for grpc cancels a call that is dropped.
-            self._asked = self._unary(plugin.SHUTDOWN).future(plugin.Empty(), timeout=seconds)
-        except (ValueError, RuntimeError):
-            pass  # the channel is closed, or Python starts no thread any more; whoever stops the plugin has other means
 
     def close(self) -> None:
         """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
@@ -98,17 +93,13 @@ class Link:
             except grpc.RpcError as error:
                 level = logging.DEBUG if error.code() in STREAM_OVER else logging.WARNING
                 self._logger.log(level, "the %s stream ended: %s", what, error.code().name)
-            except ValueError:
-                self._logger.debug("the connection was closed before the %s stream was open", what)
 
         thread = threading.Thread(target=guarded, name=f"goplugin-{what}-{self._name}", daemon=True)
         thread.start()
         self._threads.append(thread)
 
-    def _read_broker(self) -> None:
-        method = plugin.START_STREAM
-        opened = self.channel.stream_stream(method.path, method.request_bytes, method.response_from)
-        for info in opened(self._announcements()):
+    def _read_broker(self, announced: Iterable[plugin.ConnInfo]) -> None:
+        for info in announced:
             try:
                 found = announcement(info)
             except HandshakeRefused as error:
@@ -121,11 +112,14 @@ class Link:
         while (info := self._to_plugin.get()) is not None:
             yield info
 
-    def _read_stdio(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
-        method = plugin.STREAM_STDIO
-        opened = self.channel.unary_stream(method.path, method.request_bytes, method.response_from)
+    def _read_stdio(
+        self,
+        printed: Iterable[plugin.StdioData],
+        stdout: Callable[[bytes], object],
+        stderr: Callable[[bytes], object],
+    ) -> None:
         sinks = {plugin.StdioData.STDOUT: stdout, plugin.StdioData.STDERR: stderr}
-        for piece in opened(plugin.GoogleEmpty()):
+        for piece in printed:
             sink = sinks.get(piece.channel)
             if sink is not None:
                 sink(piece.data)

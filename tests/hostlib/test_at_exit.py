@@ -48,6 +48,7 @@ def host(script: str, tmp_path: Path) -> tuple[list[psutil.Process], "subprocess
         (SYNC.format(name="bare.py") + "raise ZeroDivisionError", 1),
         (SYNC.format(name="bare.py") + "sys.exit(3)", 3),
         (SYNC.format(name="bare.py") + "del client", 0),
+        (SYNC.format(name="no_services.py"), 0),
         (THREAD.format(name="bare.py"), 0),
         (AIO.format(name="bare.py", then="") + "asyncio.run(main())", 0),
         (AIO.format(name="bare.py", then="raise ZeroDivisionError") + "asyncio.run(main())", 1),
