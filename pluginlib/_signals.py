@@ -32,7 +32,7 @@ class Signals:
         if self._active:
             self._active = False
             _replace_wakeup(self._attendant.wakeup_descriptor, -1)
-            signal.signal(signal.SIGTERM, self._former if callable(self._former) else signal.SIG_DFL)
+            signal.signal(signal.SIGTERM, signal.SIG_DFL if self._former is None else self._former)
 
     def release_all(self) -> None:
         """Give both back."""

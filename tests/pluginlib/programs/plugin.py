@@ -42,7 +42,7 @@ def main() -> None:
     if options.pipe_piece is not None:
         from goplugin.pluginlib import _attendant
 
-        vars(_attendant).update(PIECE=options.pipe_piece)
+        _attendant.__dict__["PIECE"] = options.pipe_piece
 
     if options.pause:
         say = _capture.Stdout.say
