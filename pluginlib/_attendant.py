@@ -164,11 +164,11 @@ class Attendant:
 
     def _run(self) -> None:
         while not self._closed or self._life.exit_at is not None:
-            self._wait()
+            ready = self._wait()
             now = monotonic()
             self._read_inbox(now)
             self._read_pipe()
-            if self._parent is not None and self._parent.is_gone():
+            if self._parent is not None and (self._parent.descriptor in ready or self._parent.is_gone()):
                 self._close_parent()
                 self._stop(Cause.PARENT_GONE, now)
             if self._life.due(now):
@@ -177,7 +177,7 @@ class Attendant:
                 self._exit()
         self._bell.close()
 
-    def _wait(self) -> None:
+    def _wait(self) -> set[int]:
         poll = select.poll()
         poll.register(self._bell.descriptor, select.POLLIN)
         deadlines = [] if self._life.deadline is None else [self._life.deadline]
@@ -193,7 +193,7 @@ class Attendant:
             else:
                 deadlines.append(monotonic() + PARENT_POLL)
         milliseconds = max(0.0, min(deadlines) - monotonic()) * 1000 + 1 if deadlines else None
-        poll.poll(milliseconds)
+        return {descriptor for descriptor, _ in poll.poll(milliseconds)}
 
     def _read_inbox(self, now: float) -> None:
         if signal.SIGTERM in self._bell.hush():
