@@ -3,9 +3,11 @@
 A socket is an endpoint; a yamux stream can be another; a filter is an endpoint that stands on one.
 """
 
+import select
 import socket
 import ssl
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, cast
 
@@ -20,7 +22,7 @@ RECORD_MAX = 17 * 1024
 
 T = TypeVar("T")
 
-# Both belong to the reactor's thread: a read fills them, and they are empty again before it returns to the reactor.
+# Belongs to the reactor's thread: one read fills it, and it is empty again before the next.
 _sealed = memoryview(bytearray(CHUNK))
 
 
@@ -30,6 +32,11 @@ class Endpoint(Protocol):
     @property
     def ended(self) -> bool:
         """Whether the other side has ended its stream and everything of it was received."""
+        ...
+
+    @property
+    def gone(self) -> bool:
+        """Whether the other side takes and sends nothing any more, though there may be something left to receive."""
         ...
 
     @property
@@ -49,7 +56,7 @@ class Endpoint(Protocol):
         """End our stream after everything that was sent; the other side's goes on."""
         ...
 
-    def watch(self, events: int, ready: Callable[[int], None]) -> None:
+    def watch(self, events: int, ready: Callable[[int], object]) -> None:
         """Have ``ready`` called, from now on, when there is something to receive (READ) or room to send (WRITE)."""
         ...
 
@@ -82,9 +89,17 @@ class SocketEndpoint:
 
     def __init__(self, reactor: Reactor, sock: socket.socket) -> None:
         sock.setblocking(False)
+        reactor.adopt(sock)
         self._reactor, self._sock = reactor, sock
-        self._watched: tuple[int, Callable[[int], None]] | None = None
+        self._watched: tuple[int, Callable[[int], object]] | None = None
         self.ended, self.unsent = False, False
+
+    @property
+    def gone(self) -> bool:
+        """Whether the socket was hung up."""
+        look = select.poll()
+        look.register(self._sock, 0)  # a hang-up is told unasked
+        return bool(look.poll(0))
 
     def receive(self, into: memoryview) -> int:
         """Receive once, at most a chunk."""
@@ -106,7 +121,7 @@ class SocketEndpoint:
         """Shut the socket down for sending."""
         self._sock.shutdown(socket.SHUT_WR)
 
-    def watch(self, events: int, ready: Callable[[int], None]) -> None:
+    def watch(self, events: int, ready: Callable[[int], object]) -> None:
         """Tell the reactor, where anything has changed."""
         if self._watched != (events, ready):
             self._reactor.watch(self._sock, events, ready)
@@ -130,6 +145,11 @@ class TlsFilter:
         self.ended = False
 
     @property
+    def gone(self) -> bool:
+        """Whether the endpoint below is."""
+        return self._below.gone
+
+    @property
     def unsent(self) -> bool:
         """Whether sealed bytes wait for the endpoint below."""
         return bool(self._leftover) or self._outgoing.pending > 0
@@ -147,7 +167,7 @@ class TlsFilter:
             except ssl.SSLWantReadError:
                 self._flush()
             except ssl.SSLError:
-                self._flush()  # the alert, which tells the peer why
+                self._say_why()
                 raise
             else:
                 self._flush()
@@ -171,18 +191,25 @@ class TlsFilter:
             pass  # the rest of a record comes with the next read
         except ssl.SSLZeroReturnError:
             self.ended = True
+        except ssl.SSLError:
+            self._say_why()
+            raise
         if self._outgoing.pending:  # an answer to a KeyUpdate, say
             self._flush()
         return count
 
     def send(self, data: memoryview) -> int:
         """Seal and send; what is sealed counts as taken."""
-        if self.unsent:
+        try:
+            if self.unsent:
+                self._flush()
+            if self.unsent or not data:
+                return 0
+            taken = self._session.write(data)
             self._flush()
-        if self.unsent or not data:
-            return 0
-        taken = self._session.write(data)
-        self._flush()
+        except ConnectionError:
+            self._hear_why()
+            raise
         return taken
 
     def finish(self) -> None:
@@ -195,13 +222,25 @@ class TlsFilter:
         self._finishing = True
         self._flush()
 
-    def watch(self, events: int, ready: Callable[[int], None]) -> None:
+    def watch(self, events: int, ready: Callable[[int], object]) -> None:
         """Watch the endpoint below, for room also where sealed bytes wait for it."""
         self._below.watch(events | WRITE if self.unsent else events, ready)
 
     def close(self) -> None:
         """Close the endpoint below; what is unsent is lost."""
         self._below.close()
+
+    def _say_why(self) -> None:
+        """Send the alert that OpenSSL made of an error."""
+        with suppress(ConnectionError):
+            self._flush()
+
+    def _hear_why(self) -> None:
+        """Raise the peer's alert, where it sent one before it closed: that tells more than the broken pipe does."""
+        with suppress(ConnectionError, ssl.SSLWantReadError, ssl.SSLZeroReturnError):
+            self._fill()
+            while self._session.read(CHUNK):
+                pass
 
     def _fill(self) -> None:
         count = self._below.receive(_sealed)

@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Protocol
 
@@ -146,7 +146,7 @@ def check_ourselves(connection: socket.socket) -> None:
 
 
 @contextmanager
-def undumpable() -> Iterator[None]:
+def undumpable() -> Generator[None, None, None]:
     """Keep other processes of the same user from this one's descriptors, memory and core dump (``PR_SET_DUMPABLE``).
 
     Meanwhile no debugger attaches, no core is dumped, and the files below /proc/PID belong to root. May be nested,

@@ -16,7 +16,7 @@ from time import monotonic
 _logger = logging.getLogger("goplugin.transport")
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
-Ready = Callable[[int], None]
+Ready = Callable[[int], object]
 """Called with ``READ``, ``WRITE`` or both. May not block."""
 
 
@@ -25,8 +25,8 @@ class Timer:
 
     __slots__ = ("job",)
 
-    def __init__(self, job: Callable[[], None]) -> None:
-        self.job: Callable[[], None] | None = job
+    def __init__(self, job: Callable[[], object]) -> None:
+        self.job: Callable[[], object] | None = job
 
     def cancel(self) -> None:
         """Forget the call. Cancelling twice, or too late, is fine."""
@@ -38,14 +38,14 @@ class Reactor:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._jobs: list[Callable[[], None]] = []
+        self._jobs: list[Callable[[], object]] = []
         self._thread: threading.Thread | None = None
         self._rung = False
         self._watched: dict[socket.socket, int] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
 
-    def call(self, job: Callable[[], None]) -> None:
+    def call(self, job: Callable[[], object]) -> None:
         """Have ``job`` called on the thread, soon; from any thread."""
         with self._lock:
             self._jobs.append(job)
@@ -58,6 +58,10 @@ class Reactor:
     def is_current(self) -> bool:
         """Whether the caller runs on the thread; from any thread."""
         return self._thread is threading.current_thread()
+
+    def adopt(self, sock: socket.socket) -> None:
+        """Know a socket before it is watched: the thread stays while there are any, and a forked child drops them."""
+        self._watched.setdefault(sock, 0)
 
     def watch(self, sock: socket.socket, events: int, ready: Ready) -> None:
         """Call ``ready`` whenever the socket is; ``events`` replaces what was watched for before, and may be 0."""
@@ -75,7 +79,7 @@ class Reactor:
         if self._watched.pop(sock, 0):
             self._selector.unregister(sock)
 
-    def later(self, seconds: float, job: Callable[[], None]) -> Timer:
+    def later(self, seconds: float, job: Callable[[], object]) -> Timer:
         """Call ``job`` once, after that time."""
         timer = Timer(job)
         heapq.heappush(self._timers, (monotonic() + seconds, next(self._order), timer))
@@ -99,7 +103,12 @@ class Reactor:
         self._bell.setblocking(False)
         self._selector.register(self._ear, READ, (self._ear, self._hear))
         thread = threading.Thread(target=self._run, name="goplugin-relay", daemon=True)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # of the system, or of an interpreter that is ending
+            self._jobs.clear()
+            self._end()
+            raise
         self._thread = thread
 
     def _hear(self, _: int) -> None:
@@ -144,7 +153,7 @@ class Reactor:
             if job is not None:
                 self._run_job(job)
 
-    def _run_job(self, job: Callable[[], None]) -> None:
+    def _run_job(self, job: Callable[[], object]) -> None:
         try:
             job()
         except Exception:  # as above

@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import threading
+import weakref
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from typing import Any
@@ -30,7 +31,7 @@ WITHIN = 10.0
 """Seconds for a connection to be made and its TLS handshake to be finished. A good one takes milliseconds."""
 
 LINGER = 10.0
-"""Seconds for a side to take the last bytes of the other, once that has ended."""
+"""Seconds, up to twice as many, for a side to take the last bytes of the other, once that is gone."""
 
 OPENING_MAX = 256
 """Connections of one relay that may be in the making at once; for one more the oldest is dropped, never a good one."""
@@ -49,8 +50,7 @@ Refused = Callable[[PeerRefused], object]
 
 _opened = memoryview(bytearray(CHUNK + RECORD_MAX))  # where every way of every joint receives, one at a time
 _reactor = Reactor()
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_reactor.abandon)
+_relays: "weakref.WeakSet[Relay]" = weakref.WeakSet()
 
 
 class _Way:
@@ -103,7 +103,8 @@ class Joint:
     ) -> None:
         self._reactor, self._left, self._right, self._over = reactor, left, right, over
         self._there, self._back = _Way(left, right), _Way(right, left)
-        self._linger: Timer | None = None
+        self._look: Timer | None = None
+        self._warned = False
         self._closed = False
 
     def start(self) -> None:
@@ -117,8 +118,8 @@ class Joint:
         if self._closed:
             return
         self._closed = True
-        if self._linger is not None:
-            self._linger.cancel()
+        if self._look is not None:
+            self._look.cancel()
         self._left.close()
         self._right.close()
         self._over(error)
@@ -149,14 +150,18 @@ class Joint:
             return
         self._left.watch(_events(there, back), self._left_ready)
         self._right.watch(_events(back, there), self._right_ready)
-        lingers = (there.source.ended and there.stuck) or (back.source.ended and back.stuck)
-        if lingers and self._linger is None:
-            self._linger = self._reactor.later(
-                LINGER, lambda: self.close(TimeoutError("the last bytes were not taken"))
-            )
-        elif self._linger is not None and not lingers:
-            self._linger.cancel()
-            self._linger = None
+        # A way that is stuck reads no more, and so would never learn that its source is gone.
+        if self._look is None and (there.stuck or back.stuck):
+            self._look = self._reactor.later(LINGER, self._look_after)
+
+    def _look_after(self) -> None:
+        self._look = None
+        gone = any(way.stuck and (way.source.ended or way.source.gone) for way in (self._there, self._back))
+        if gone and self._warned:
+            self.close(TimeoutError("the last bytes were not taken"))
+            return
+        self._warned = gone
+        self._settle()
 
 
 def _events(out: _Way, back: _Way) -> int:
@@ -233,6 +238,7 @@ class Relay:
         self._joints: set[Joint] = set()
         self._stopped = False
         self._over = threading.Event()
+        _relays.add(self)
         _reactor.call(self._listen)
 
     @property
@@ -252,12 +258,20 @@ class Relay:
             MachineFault: the relay's thread does not answer.
         """
         with self._undo:
+            if self._over.is_set():
+                return
             _reactor.call(self._stop)
             if not _reactor.is_current() and self._over.wait(within):
                 return
             _reactor.call(self._drop)
             if not _reactor.is_current() and not self._over.wait(_DROPPING):
                 raise MachineFault(f"the relay's thread did not answer for {_DROPPING} seconds")
+
+    def abandon(self) -> None:
+        """In a forked child: be over. The steps of a connection may have been cut in two, so none is taken."""
+        self._stopped, self._over = True, threading.Event()
+        self._openings, self._joints = {}, set()
+        self._over.set()
 
     def _listen(self) -> None:
         if not self._stopped:
@@ -289,7 +303,7 @@ class Relay:
                 case OSError():
                     _logger.warning("a connection within this process failed: %s", outcome)
                 case Exception():
-                    raise outcome
+                    _logger.error("a connection failed in a way that it should not", exc_info=outcome)
                 case left, right:
                     self._join(left, right)
 
@@ -329,6 +343,16 @@ class Relay:
     def _notice_end(self) -> None:
         if self._stopped and not self._joints:
             self._over.set()
+
+
+def _drop_parents() -> None:
+    _reactor.abandon()
+    for relay in _relays:
+        relay.abandon()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_drop_parents)
 
 
 class DialRelay(Relay):

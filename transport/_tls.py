@@ -8,7 +8,7 @@ import enum
 import os
 import ssl
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -198,7 +198,7 @@ _NOT_TLS = frozenset({"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUE
 
 
 @contextmanager
-def _as_file(secret: str) -> Iterator[str]:
+def _as_file(secret: str) -> Generator[str, None, None]:
     """Lend a path that holds a private key: ssl takes keys from files only. No disk sees it on Linux."""
     if sys.platform == "linux":
         # Through /proc/PID/fd another process of the same user could read it, so that is closed meanwhile.

@@ -5,9 +5,10 @@ import socket
 import ssl
 import struct
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import ExitStack, contextmanager, suppress
 from queue import SimpleQueue
+from typing import Protocol
 
 from foreign_certificates import Foreign, context
 
@@ -36,6 +37,10 @@ class Inner:
         sock.settimeout(PATIENCE)
         return sock
 
+    def shorten(self) -> None:
+        """Let one connection wait at most, and the next one fail."""
+        self._listener.listen(0)
+
     def was_left_alone(self) -> bool:
         """Whether nobody has connected."""
         self._listener.settimeout(0)
@@ -56,7 +61,11 @@ def connect(address: str | tuple[str, int]) -> socket.socket:
     """Return a plain connection to a relay."""
     sock = socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET)
     sock.settimeout(PATIENCE)
-    sock.connect(address)
+    try:
+        sock.connect(address)
+    except BaseException:
+        sock.close()
+        raise
     return sock
 
 
@@ -88,10 +97,30 @@ def ends(sock: socket.socket) -> bool:
         return True
 
 
+def ends_properly(sock: ssl.SSLSocket) -> bool:
+    """Whether the other side says that it has ended, by TLS's close_notify."""
+    try:
+        return sock.recv(1) == b""
+    except ssl.SSLZeroReturnError:
+        return True
+
+
 def vanish(sock: socket.socket) -> None:
     """Close with a reset, as a process does that is killed with unread data."""
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     sock.close()
+
+
+class Closable(Protocol):
+    """A socket, a relay, whatever can be closed."""
+
+    def close(self) -> None: ...
+
+
+def close(*things: Closable) -> None:
+    """Close them in their order."""
+    for thing in things:
+        thing.close()
 
 
 class Refusals:
@@ -112,7 +141,9 @@ class Refusals:
 
 
 @contextmanager
-def serving(directory: str, session: Callable[[ssl.SSLSocket], object], made: ssl.SSLContext) -> Iterator[Unix]:
+def serving(
+    directory: str, session: Callable[[ssl.SSLSocket], object], made: ssl.SSLContext
+) -> Generator[Unix, None, None]:
     """Serve TLS in a thread, one connection after the other, as a plugin of somebody else does."""
     address = Unix(os.path.join(directory, "peer"))
     with socket.socket(socket.AF_UNIX) as listener, ExitStack() as undo:
@@ -127,15 +158,18 @@ def serving(directory: str, session: Callable[[ssl.SSLSocket], object], made: ss
                 except OSError:
                     return  # shut down
                 sock.settimeout(PATIENCE)
-                with sock, suppress(OSError):  # ssl's errors too: the other side is what is tested
-                    with made.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False) as secured:
-                        session(secured)
+                with sock, suppress(OSError), _secured(sock, made) as secured:
+                    session(secured)  # ssl's errors are suppressed too: the other side is what is tested
 
         thread = threading.Thread(target=serve, name="peer", daemon=True)
         thread.start()
         undo.callback(thread.join, PATIENCE)
         undo.callback(listener.shutdown, socket.SHUT_RDWR)
         yield address
+
+
+def _secured(sock: socket.socket, made: ssl.SSLContext) -> ssl.SSLSocket:
+    return made.wrap_socket(sock, server_side=True, suppress_ragged_eofs=False)
 
 
 def echo(sock: socket.socket) -> None:

@@ -1,0 +1,198 @@
+"""The endpoints by themselves: what they take and give piece by piece, and how they end."""
+
+import random
+import socket
+import ssl
+from collections.abc import Callable
+
+import pytest
+from foreign_certificates import NOW, Foreign
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from goplugin.transport._endpoints import CHUNK, RECORD_MAX, SocketEndpoint, TlsFilter, Wait
+from goplugin.transport._reactor import WRITE, Reactor
+from goplugin.transport.tls import Identity, MutualTls
+
+OURS, THEIRS = Identity.generate(NOW.timestamp()), Foreign.make("P-256")
+SERVER, CLIENT = MutualTls(OURS, THEIRS.parsed).server, MutualTls(THEIRS.identity, OURS.certificate).client
+
+
+class Wire:
+    """An endpoint in memory, as a yamux stream could be one; takes as much at once as it is told to."""
+
+    def __init__(self, room: int = 1 << 30) -> None:
+        self.arrived, self.sent, self.room = bytearray(), bytearray(), room
+        self.ended = self.gone = self.unsent = self.finished = self.closed = False
+        self.events = 0
+
+    def receive(self, into: memoryview) -> int:
+        count = min(len(into), len(self.arrived))
+        into[:count] = self.arrived[:count]
+        del self.arrived[:count]
+        return count
+
+    def send(self, data: memoryview) -> int:
+        count = min(len(data), self.room)
+        self.sent += data[:count]
+        self.room -= count
+        return count
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def watch(self, events: int, ready: Callable[[int], object]) -> None:
+        self.events = events
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def move(source: Wire, sink: Wire, at_most: int = 1 << 30) -> int:
+    count = min(at_most, len(source.sent))
+    sink.arrived += source.sent[:count]
+    del source.sent[:count]
+    return count
+
+
+def met(pieces: int = 1 << 30) -> tuple[TlsFilter, Wire, TlsFilter, Wire]:
+    """Return two filters that know each other, over two wires; the handshake went in pieces of that size."""
+    one, other = Wire(), Wire()
+    server, client = TlsFilter(one, SERVER), TlsFilter(other, CLIENT)
+    open_steps = {client: client.handshake(), server: server.handshake()}
+    while open_steps:
+        for side in list(open_steps):
+            try:
+                assert isinstance(next(open_steps[side]), Wait)
+            except StopIteration:
+                del open_steps[side]
+        move(one, other, pieces)
+        move(other, one, pieces)
+    while move(one, other) + move(other, one):
+        pass
+    return server, one, client, other
+
+
+def drained(side: TlsFilter) -> bytes:
+    into = memoryview(bytearray(CHUNK + RECORD_MAX))
+    return bytes(into[: side.receive(into)])
+
+
+@pytest.mark.parametrize("pieces", [1, 7, 1000])
+def test_a_handshake_in_pieces_is_the_same_handshake(pieces: int) -> None:
+    server, one, client, other = met(pieces)
+    client.send(memoryview(b"hello"))
+    move(other, one)
+    assert drained(server) == b"hello"
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(1, 70_000), min_size=1, max_size=10), st.integers(1, 70_000))
+def test_in_whatever_pieces_the_bytes_come_they_come_out_whole(sizes: list[int], piece: int) -> None:
+    server, one, client, other = met()
+    sent = [random.Random(size).randbytes(size) for size in sizes]
+    for data in sent:
+        assert client.send(memoryview(data)) == len(data)
+    got = bytearray()
+    while move(other, one, max(piece, sum(sizes) // 200)):
+        got += drained(server)
+    assert got == b"".join(sent)
+
+
+def test_one_read_opens_all_that_it_brought() -> None:
+    """Nothing may wait inside the filter: no event would tell of it."""
+    server, one, client, other = met()
+    sent = 0
+    while len(other.sent) < CHUNK:
+        sent += client.send(memoryview(bytes(20_000)))
+    move(other, one, CHUNK)
+    first = drained(server)
+    assert not one.arrived
+    move(other, one)
+    assert len(first) + len(drained(server)) == sent
+    assert drained(server) == b""
+
+
+def seen(side: TlsFilter, below: Wire) -> tuple[bool, int]:
+    """Return whether something waits, and what the endpoint below is watched for if nobody above waits for it."""
+    side.watch(0, lambda _: None)
+    return side.unsent, below.events
+
+
+def test_what_the_endpoint_below_does_not_take_waits_and_nothing_more_is_taken() -> None:
+    server, one, client, other = met()
+    other.room = 10
+    assert client.send(memoryview(b"first")) == 5
+    assert client.send(memoryview(b"second")) == 0
+    assert seen(client, other) == (True, WRITE)
+    other.room = 1 << 30
+    assert client.send(memoryview(b"")) == 0
+    assert seen(client, other) == (False, 0)
+    move(other, one)
+    assert drained(server) == b"first"
+
+
+def test_the_end_waits_for_what_is_unsent() -> None:
+    server, one, client, other = met()
+    other.room = 0
+    client.send(memoryview(b"last"))
+    client.finish()
+    finished = [other.finished]
+    other.room = 1 << 30
+    client.send(memoryview(b""))
+    assert [*finished, other.finished] == [False, True]
+    move(other, one)
+    assert drained(server) == b"last"
+    assert server.ended
+    server.send(memoryview(b"still here"))
+    move(one, other)
+    assert drained(client) == b"still here"
+
+
+def test_an_end_without_close_notify_is_a_lost_connection() -> None:
+    server, one, client, other = met()
+    client.send(memoryview(b"last"))
+    move(other, one)
+    one.ended = True
+    assert drained(server) == b"last"
+    assert not server.ended
+    with pytest.raises(ConnectionResetError, match="close_notify"):
+        drained(server)
+
+
+def test_an_alert_that_came_before_the_loss_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, one, client, other = met()
+    one.arrived += b"\x17\x03\x03\x00\x20" + bytes(32)
+    with pytest.raises(ssl.SSLError, match=r"BAD_RECORD_MAC|DECRYPTION_FAILED"):
+        drained(server)
+
+    def broken(_: memoryview) -> int:
+        raise BrokenPipeError
+
+    monkeypatch.setattr(other, "send", broken)
+    with pytest.raises(BrokenPipeError):
+        client.send(memoryview(b"nothing came"))
+    assert move(one, other)
+    with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
+        client.send(memoryview(b"the alert came"))
+
+
+def test_closing_and_being_gone_are_those_of_the_endpoint_below() -> None:
+    server, one, _, _ = met()
+    one.gone = True
+    assert server.gone
+    server.close()
+    assert one.closed
+
+
+def test_a_socket_tells_that_it_was_hung_up_though_there_is_more_to_read() -> None:
+    ours, theirs = socket.socketpair()
+    endpoint = SocketEndpoint(Reactor(), ours)
+    theirs.send(b"more")
+    gone = [endpoint.gone]
+    theirs.shutdown(socket.SHUT_WR)
+    gone.append(endpoint.gone)
+    theirs.close()
+    assert [*gone, endpoint.gone] == [False, False, True]
+    assert not endpoint.ended
+    ours.close()
