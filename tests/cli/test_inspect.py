@@ -27,7 +27,9 @@ from hypothesis import strategies as st
 from pyplugin import SERVICES, probe, probe_environment
 from rich.console import Console
 
+from goplugin.cli._inspect import Examination
 from goplugin.cli._report import FIELDS, Report, document, sent, show, spans
+from goplugin.handshake import Handshake, Misuse
 
 ROOT = Path(__file__).parent.parent.parent
 GOPLUGIN = os.path.join(sysconfig.get_path("scripts"), "goplugin")
@@ -287,6 +289,14 @@ def test_a_line_that_is_refused_is_shown_all_the_same_field_by_field(environment
     assert ["protocol", "version", "one     must be a number"] in lines
 
 
+def test_a_first_line_that_is_no_handshake_is_shown_as_it_came(environment: dict[str, str]) -> None:
+    plugin = shell("echo 'Loading | please wait'; sleep 60")
+    assert inspected(environment, *plugin, code=1)["handshake"] == {"line": "Loading | please wait", "sent": None}
+    assert inspect(environment, *plugin).stdout.startswith(
+        "Handshake  Loading | please wait\n  no handshake line: it has fewer than four fields\n"
+    )
+
+
 def test_escape_sequences_of_a_plugin_never_reach_the_terminal(environment: dict[str, str]) -> None:
     script = r"printf '\033[2J\n' >&2; sleep 0.1; printf '1|1|unix|\033[2J|grpc|\n'; sleep 60"
     for options in ((), ("--verbose",), ("--json",)):
@@ -314,24 +324,27 @@ def test_a_plugin_that_says_nothing_is_given_up_after_the_start_timeout(environm
 
 
 @pytest.mark.parametrize(
-    "arguments",
+    ("arguments", "says"),
     [
-        (),
-        ("--cookie", "A", "--", "sleep", "60"),
-        ("--cookie", "=A", "--", "sleep", "60"),
-        ("--cookie", "A=", "--", "sleep", "60"),
-        ("--versions", "one", "--", "sleep", "60"),
-        ("--versions", "-1", "--", "sleep", "60"),
-        ("--versions", "", "--", "sleep", "60"),
-        ("--start-timeout", "0", "--", "sleep", "60"),
-        ("--start-timeout", "nan", "--", "sleep", "60"),
-        ("--no-such-option", "--", "sleep", "60"),
-        ("--", ""),
+        ((), "Missing argument"),
+        (("--cookie", "A", "--", "sleep", "60"), "the form KEY=VALUE"),
+        (("--cookie", "=A", "--", "sleep", "60"), "cookie_key"),
+        (("--cookie", "A=", "--", "sleep", "60"), "cookie_value"),
+        (("--versions", "1,x", "--", "sleep", "60"), "versions are numbers"),
+        (("--versions", "", "--", "sleep", "60"), "versions are numbers"),
+        (("--versions", "-1", "--", "sleep", "60"), "not negative"),
+        (("--start-timeout", "0", "--", "sleep", "60"), "start_timeout"),
+        (("--start-timeout", "nan", "--", "sleep", "60"), "start_timeout"),
+        (("--no-such-option", "--", "sleep", "60"), "--no-such-option"),
+        (("--", ""), "command"),
     ],
 )
-def test_a_command_line_that_makes_no_sense_starts_nothing(environment: dict[str, str], arguments: Any) -> None:
+def test_a_command_line_that_makes_no_sense_starts_nothing(
+    environment: dict[str, str], arguments: tuple[str, ...], says: str
+) -> None:
     done = inspect(environment, *arguments)
     assert (done.returncode, done.stdout) == (2, "")
+    assert says in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -363,6 +376,7 @@ def test_a_report_fits_a_terminal_of_eighty_columns(environment: dict[str, str])
     assert "\x1b[1m" in screen
     lines = re.sub(r"\x1b\[[0-9;]*m", "", screen).splitlines()
     assert max(map(len, lines)) <= 80
+    assert "…" not in screen, "clipped, where it should have been folded"
     assert [line for line in lines if line.split() == ["Get", "unary", "GetRequest", "->", "GetResponse"]]
     assert "stream ServerReflectionResponse" in re.sub(r"\s+", " ", " ".join(lines))
 
@@ -393,6 +407,14 @@ def test_the_plugin_goes_with_an_inspection_that_is_broken_off(
         _, complaint = process.communicate(timeout=SOON)
     assert process.returncode == 128 + number
     assert "Traceback" not in complaint
+
+
+def test_an_examination_that_was_broken_off_before_it_began_starts_nothing() -> None:
+    report = Report(command=("sleep", "60"), offered=(1,))
+    examination = Examination(report, Handshake(cookie_key="A", cookie_value="B"), 0.1, None)
+    examination.stop()
+    assert isinstance(examination.run(), Misuse)
+    assert report.pid is None
 
 
 def test_every_key_of_the_document_is_documented() -> None:
