@@ -467,7 +467,6 @@ MANY = b"".join(frame(WINDOW_UPDATE, SYN, id) for id in range(1, 2 * 256, 2))
         OPEN,
         OPEN * 2,
         OPEN + frame(DATA, SYN, 1, payload=b"twice"),
-        OPEN + frame(WINDOW_UPDATE, RST, 1) + OPEN,
         OPEN + frame(DATA, 0, 1, payload=bytes(WINDOW)),
         OPEN + frame(DATA, 0, 1, payload=bytes(WINDOW)) + frame(DATA, FIN, 1),
         OPEN + frame(DATA, 0, 1, payload=bytes(WINDOW)) + frame(DATA, 0, 1, payload=b"x"),
@@ -549,6 +548,7 @@ def a_server_says(said: bytes) -> Iterator[bytes]:
     [
         (frame(WINDOW_UPDATE, SYN, 2), "opens a stream with an id that is not its own"),
         (frame(WINDOW_UPDATE, SYN, 0), "opens a stream with an id that is not its own"),
+        (OPEN + frame(WINDOW_UPDATE, RST, 1) + OPEN, "opens a stream twice"),
         (OPEN + frame(WINDOW_UPDATE, 0, 1, length=2**32 - WINDOW), "opens a window beyond 32 bits"),
     ],
 )

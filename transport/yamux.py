@@ -10,6 +10,9 @@ Whoever owns the connection makes one ``Session`` for it and
 - writes what ``data_to_send`` returns, and asks again only when all of it is written;
 - calls ``tick`` when ``deadline`` has come, after having received what there was to receive.
 
+What Go ignores is ignored and what ends its sessions ends ours. We also end those of a peer that opens a stream with
+an id that is ours or was used before, grants a window beyond 32 bits, or floods us with pings whose answers it leaves.
+
 Memory is bounded: what arrives is handed on at once and at most a window of it per stream is not yet ``consumed``,
 what is sent stays with the caller unless it fits.
 """
@@ -72,6 +75,7 @@ LAST_ID = 2**32 - 3  # the last that Go gives to a stream (session.go: OpenStrea
 FRAME_MAX = 64 * 1024  # bytes of data that we put in one frame: a frame has the connection for itself
 OUTGOING_MAX = 4 * FRAME_MAX  # bytes of data that wait to be written before streams must wait for their turn
 REPLIES_MAX = 16_384  # answers waiting to be written: beyond it, the peer sends questions and reads no answers
+AHEAD_MAX = 1024  # ids that a peer may use before a lower one: Go takes an id in one step and sends it in another
 
 _WINDOW_LIMIT = 2**32 - 1  # Go counts a window in 32 bits
 _HEADER = struct.Struct(">BBHII")
@@ -127,7 +131,8 @@ class Session:
     def __init__(self, *, client: bool, now: float) -> None:
         """``client`` is the side that dialled, in go-plugin the host. ``now`` is in seconds, here as everywhere."""
         self._next_id = 1 if client else 2
-        self._highest = 0  # of the ids that the peer has used
+        self._floor = 2 if client else 1  # the peer has used every id of its own below it,
+        self._ahead: set[int] = set()  # and these above it
         self._streams: dict[int, _Stream] = {}
         self._unaccepted: set[int] = set()
         # When each began. All in one table have the same time limit, so the first one always is the next due.
@@ -390,15 +395,28 @@ class Session:
         # Go accepts any id, and would then give it away a second time itself.
         if id == 0 or id % 2 == self._next_id % 2:
             raise PeerFault("opens a stream with an id that is not its own", frame)
-        if id in self._streams:
+        if self._used(id):
+            # Go lets an id be used again. Here, what the caller does for the events of the old stream would be done
+            # to the new one, if both came in one piece.
             raise PeerFault("opens a stream twice", frame)
-        self._highest = max(self._highest, id)
+        self._use(id)
         if self._leaving or len(self._unaccepted) >= BACKLOG:
             self._reply(_WINDOW_UPDATE, _RST, id, frame._replace(length=0))
             return
         self._streams[id] = _Stream(id)
         self._unaccepted.add(id)
         events.append(StreamOpened(id))
+
+    def _used(self, id: int) -> bool:
+        return 0 < id < (self._next_id if id % 2 == self._next_id % 2 else self._floor) or id in self._ahead
+
+    def _use(self, id: int) -> None:
+        self._ahead.add(id)
+        if len(self._ahead) > AHEAD_MAX:  # an id was left out, so it counts as used
+            self._floor = min(self._ahead)
+        while self._floor in self._ahead:
+            self._ahead.remove(self._floor)
+            self._floor += 2
 
     def _widen(self, stream: _Stream, frame: Frame) -> None:
         stream.window += frame.length
@@ -430,8 +448,7 @@ class Session:
 
     def _stream(self, id: int) -> _Stream | None:
         stream = self._streams.get(id)
-        ours = id % 2 == self._next_id % 2
-        if stream is None and not 0 < id < (self._next_id if ours else self._highest + 1):
+        if stream is None and not self._used(id):
             raise Misuse(f"there never was a yamux stream {id}")
         return stream
 

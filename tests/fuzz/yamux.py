@@ -46,6 +46,7 @@ class Peer:
         self.unconsumed: Counter[int] = Counter()
         self.over: set[int] = set()  # streams of which the session has told that the peer sends no more
         self.finished: set[int] = set()  # streams of which the session has told the peer the same
+        self.next = 2 if client else 1  # the id that the peer gives to its next stream
         self.ended = False
 
     def told(self, events: list[Event]) -> None:
@@ -53,9 +54,9 @@ class Peer:
             assert not self.ended, "an event after the last"
             match event:
                 case StreamOpened(id):
-                    self.windows[id], self.unconsumed[id] = WINDOW, 0
-                    self.over.discard(id)
-                    self.finished.discard(id)
+                    assert id not in self.windows
+                    self.windows[id] = WINDOW
+                    self.next = max(self.next, id + 2)
                 case Data(id, data):
                     assert len(data) > 0
                     assert id not in self.over
@@ -77,8 +78,6 @@ class Peer:
 
     def give(self, data: bytes, *, opens: bool, widens: int = 0, by: int = 0) -> None:
         """Let the session receive what may open a stream, or widen the window of one."""
-        if opens or self.blind:
-            self.read()  # an id may be used again, and what was said of it before is not said of the new stream
         if widens in self.windows and not opens:
             self.windows[widens] += by
         self.told(self.session.receive(data, self.now))
@@ -151,7 +150,7 @@ def one_input(data: bytes) -> Peer:
         elif operation < 255 or not rare:
             kind, flags = KINDS[operation % len(KINDS)], FLAGS[more // 16]
             if flags & SYN and not rare:
-                id = 2 * (id // 2 + 1) - (not peer.client)  # an id that is the peer's to give
+                id = peer.next
             if size > WINDOW and not rare:
                 size = WINDOW // 4
             length = size if kind != GO_AWAY or rare else 0

@@ -3,6 +3,7 @@
 import ast
 import inspect
 import struct
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -152,6 +153,20 @@ def test_streams_may_be_opened_in_any_order(server: Session) -> None:
     assert server.data_to_send() == frame(WINDOW_UPDATE, ACK, 1)
 
 
+def test_an_id_that_was_left_out_for_a_thousand_others_counts_as_used(server: Session) -> None:
+    assert yamux.AHEAD_MAX == 1024
+    said = [frame(WINDOW_UPDATE, SYN | RST, id) for id in range(3, 3 + 2 * 1025, 2)]
+    server.receive(b"".join(said[:1024]), 0.0)
+    with pytest.raises(Misuse):
+        server.accept(1)
+    server.receive(said[1024], 0.0)
+    server.accept(1)
+    server.accept(3 + 2 * 1024)
+    with pytest.raises(Misuse):
+        server.accept(3 + 2 * 1025)
+    assert "twice" in fault(server.receive(frame(WINDOW_UPDATE, SYN, 1), 0.0))
+
+
 def test_256_streams_may_be_unacknowledged_and_the_next_must_wait(client: Session) -> None:
     for _ in range(256):
         client.open(0.0)
@@ -193,6 +208,8 @@ FINISHED = frame(WINDOW_UPDATE, SYN | FIN, 1)
         (frame(DATA, SYN, 0), "not its own"),
         (frame(WINDOW_UPDATE, SYN, 2), "not its own"),
         (OPEN + frame(DATA, SYN, 1), "twice"),
+        (OPEN + frame(DATA, RST, 1) + OPEN, "twice"),
+        (frame(DATA, SYN, 7) + frame(DATA, RST, 7) + frame(DATA, SYN, 7), "twice"),
         (FINISHED + frame(WINDOW_UPDATE, FIN, 1), "finishes a stream twice"),
         (FINISHED + frame(DATA, FIN | RST, 1), "finishes a stream twice"),
         (OPEN + frame(DATA, 0, 1, length=WINDOW + 1), "more than the window"),
@@ -253,7 +270,6 @@ def test_a_fault_names_the_frame_and_keeps_what_came_before_it(server: Session) 
         # Go's FIN can overtake data that were written before it.
         (frame(DATA, FIN, 1, payload=b"last") + frame(DATA, 0, 1, payload=b"late"), [(1, b"last"), StreamFinished(1)]),
         (frame(WINDOW_UPDATE, RST, 1) + frame(WINDOW_UPDATE, FIN, 1), [StreamReset(1)]),
-        (frame(WINDOW_UPDATE, RST, 1) + frame(DATA, SYN, 1), [StreamReset(1), StreamOpened(1)]),
     ],
 )
 def test_what_go_ignores_or_allows_does_not_end_the_session(
@@ -428,6 +444,27 @@ def test_a_reset_stream_is_gone_at_once_and_late_frames_are_ignored(opened: Sess
     assert opened.data_to_send() == frame(WINDOW_UPDATE, RST, 1)
     late = frame(DATA, FIN, 1, payload=b"late") + frame(WINDOW_UPDATE, RST, 1)
     assert (opened.receive(late, 0.0), opened.streams) == ([], 0)
+
+
+def test_streams_that_are_gone_leave_nothing_behind(server: Session) -> None:
+    def live(first: int, count: int) -> None:
+        for id in range(first, first + 2 * count, 2):
+            server.receive(frame(DATA, SYN, id, payload=b"question"), 0.0)
+            server.accept(id)
+            server.send(id, b"answer")
+            server.finish(id, 0.0)
+            server.receive(frame(DATA, FIN, id), 0.0)
+            server.data_to_send()
+
+    live(1, 10)
+    tracemalloc.start()
+    live(21, 10)
+    before = tracemalloc.get_traced_memory()[0]
+    live(41, 3000)
+    after = tracemalloc.get_traced_memory()[0]
+    tracemalloc.stop()
+    assert (server.streams, server.ended) == (0, False)
+    assert after - before < 10_000
 
 
 def test_a_stream_that_is_finished_or_gone_is_not_told_that_it_is_writable(opened: Session) -> None:

@@ -195,6 +195,39 @@ def outcome(client: bool, pieces: list[bytes]) -> tuple[object, ...]:
     return events, session.data_to_send(), session.streams, repr(session.connection_closed())
 
 
+def life(id: int, opens: int, size: int, ends: int, after: int) -> bytes:
+    """Return what a peer may say of one stream: that it opens, with data, and perhaps that it ends, and more."""
+    frames = ((0, opens, size), (0, 0, size), (1, ends, 0), (0, after, size))
+    return b"".join(frame(0, kind, flags, id, None, bytes(length)) for kind, flags, length in frames)
+
+
+LIVES = st.builds(
+    life,
+    id=st.sampled_from([1, 1, 3]),
+    opens=st.sampled_from([1, 1, 1, 5, 9]),
+    size=st.sampled_from([0, 1, 20]),
+    ends=st.sampled_from([0, 4, 8, 8]),
+    after=st.sampled_from([0, 4, 8]),
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.lists(LIVES, max_size=4).map(b"".join))
+def test_no_peer_makes_a_user_who_does_everything_right_look_wrong(said: bytes) -> None:
+    session = Session(client=False, now=0.0)
+    for happening in session.receive(said, 0.0):  # by now, all of it has happened to the session
+        match happening:
+            case StreamOpened(id):
+                session.accept(id)
+            case Data(id, data):
+                session.consumed(id, len(data))
+                session.send(id, data)
+            case StreamFinished(id):
+                session.finish(id, 0.0)
+            case _:
+                pass
+
+
 @settings(max_examples=500, deadline=None)
 @given(st.binary(min_size=1, max_size=600))
 def test_the_fuzz_target_finds_nothing(data: bytes) -> None:
