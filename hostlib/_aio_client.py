@@ -93,6 +93,8 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
         finally:
             if starting.done():
                 self._starting = None  # its error would hold on to all that the start had in its hands
+                if self._life.state is State.STARTING:
+                    self._gone()  # cancelled before its first step
 
     def dispense(self, name: str) -> T:
         """Return a new stub of the plugin ``name``.

@@ -49,6 +49,7 @@ class Watcher:
     async def close(self) -> None:
         """Let go of the pipes, once the process has ended. Waits a moment for what it wrote last."""
         await within(self.drained, DRAIN)
+        self._forget(self._child.exit)
         self._finish()
 
     def abandon(self) -> None:

@@ -38,28 +38,7 @@ class StartTimes:
 
 
 class Plugin(Generic[F]):
-    """The facts about one plugin. ``F`` makes a stub of a channel.
-
-    Args:
-        command: the program and its arguments.
-        handshake: what host and plugin agreed on.
-        plugins: by name, what makes a stub of a channel; for the handshake's one protocol version.
-        versions: the same for several protocol versions, of which the plugin chooses; instead of ``plugins``.
-        env: variables for the plugin, which win over inherited ones.
-        skip_host_env: inherit no variable at all.
-        cwd: the plugin's working directory.
-        start_timeout: seconds from spawning it until it has answered its first call.
-        call_timeout: seconds for a unary call whose caller gave no timeout; None for no limit.
-        stop_budget: how long each step of ``stop`` may take.
-        sync_stdout, sync_stderr: where the output goes that the plugin sends over gRPC; it is read in any case.
-        stderr: where a copy of the process's own stderr goes, which is logged in any case.
-        logger: the parent of the logger for what the plugin logs, ``goplugin.hostlib`` unless given. That logger is
-            named for the plugin's file; records carry hclog's key-value pairs in the attribute ``hclog``.
-        min_port, max_port: the range for a plugin that listens on TCP.
-
-    Raises:
-        Misuse: an argument makes no sense.
-    """
+    """The facts about one plugin. ``F`` makes a stub of a channel; the clients describe the arguments."""
 
     def __init__(
         self,

@@ -95,6 +95,21 @@ def test_a_start_that_is_cancelled_before_it_began_leaves_nothing() -> None:
     run(work())
 
 
+def test_a_start_whose_task_is_cancelled_before_its_first_step_is_over() -> None:
+    async def work() -> None:
+        client = make("bare.py")
+        starting = asyncio.create_task(client.start())
+        await asyncio.sleep(0)
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()  # as a loop does at its end
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert client.id is None
+        assert (await client.stop()).how == "exited already"
+
+    run(work())
+
+
 def test_a_start_with_a_timeout_of_its_caller_leaves_nothing() -> None:
     async def work() -> None:
         client = make("never.sh")

@@ -187,6 +187,14 @@ def test_a_plugin_with_nothing_of_go_plugins_services_works(started: Make) -> No
     assert stopped.seconds < 2, "it cannot be asked, so nobody waits for it"
 
 
+def test_a_plugin_that_closes_its_pipes_after_the_line_works(started: Make) -> None:
+    shell = started("closes_its_pipes.py")
+    for _ in range(10):
+        shell.ping()
+    assert not shell.client.exited
+    assert shell.stop().how == "shutdown"
+
+
 def test_a_plugin_that_says_it_is_not_serving_fails_its_ping(started: Make) -> None:
     with pytest.raises(PluginFault, match="NOT_SERVING"):
         started("unhealthy.py").ping()

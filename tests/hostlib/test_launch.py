@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from goplugin.handshake import LINE_MAX, HandshakeRefused, Line, PluginLost, StartTimeout
@@ -156,6 +156,7 @@ def test_the_longest_line_that_is_allowed_is_not_too_long() -> None:
     assert not start.condemned
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300), st.lists(st.integers(min_value=1, max_value=40)))
 def test_any_bytes_give_a_line_or_our_error_however_they_are_cut(said: bytes, cuts: list[int]) -> None:
     def judged(pieces: list[bytes]) -> Line | tuple[str, str]:
