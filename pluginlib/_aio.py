@@ -38,7 +38,7 @@ async def run(
     stop = asyncio.Event()
     with staged(handshake, plugins, versions, options, lambda _: _poke(loop, stop.set), LIMIT) as stage:
         stage.output.never_waits = threading.get_ident()
-        pool = Workers(options.workers, "goplugin-call")
+        pool, flusher = Workers(options.workers, "goplugin-call"), Workers(1, "goplugin-flush")
         server = grpc.aio.server(
             pool,
             interceptors=[_Sparing(interceptor) for interceptor in interceptors],
@@ -60,14 +60,16 @@ async def run(
             own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             await stop.wait()
             own.over.set()
+            limit = loop.time() + options.drain + FLUSH_WITHIN
             stopped = asyncio.create_task(server.stop(options.drain + FLUSH_WITHIN))
             await calls.wait(options.drain)
-            # Holds up the loop for as long as the pipe takes to empty, at most FLUSH_WITHIN; no call is left to mind.
-            stage.flush()
-            await asyncio.wait({stopped}, timeout=FLUSH_WITHIN)
+            # On a thread, for the loop has to carry away what the pipe empties into.
+            await loop.run_in_executor(flusher, stage.flush, limit - loop.time())
+            await asyncio.wait({stopped}, timeout=max(0.0, limit - loop.time()))
         finally:
             await asyncio.wait({asyncio.create_task(server.stop(0))}, timeout=CANCEL_WITHIN)
             pool.shutdown(wait=False, cancel_futures=True)
+            flusher.shutdown(wait=False)
 
 
 def _poke(loop: asyncio.AbstractEventLoop, callback: Callable[[], object]) -> None:
@@ -183,9 +185,7 @@ class _Own:
                 BROKER: self._build_broker,
                 CONTROLLER: self._build_controller,
                 STDIO: self._build_stdio,
-            },
-            # What a later call prints is for the reader whose call came first, if that has begun to read or not.
-            noticed={STDIO: stage.output.expect},
+            }
         )
 
     def _build_health(self) -> Handlers:

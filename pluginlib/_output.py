@@ -45,10 +45,10 @@ class Output:
                     self._changed.wait(until - self._clock())
                 self.feed(channel, view[start : start + PIECE])
 
-    def expect(self) -> None:
-        """Note that a reader's call has arrived."""
+    def expect(self, within: float) -> None:
+        """Let writers wait for a reader that will come within that many seconds."""
         with self._changed:
-            self._spool.expect(self._clock())
+            self._spool.expect(self._clock() + within)
 
     def open(self, wake: Callable[[], None]) -> "Reader":
         """Return a reader, which replaces the one before; ``wake`` is called from any thread when there is news."""

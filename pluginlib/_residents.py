@@ -17,20 +17,10 @@ Handlers: TypeAlias = Mapping[str, Handler]
 
 
 class Residents(grpc.GenericRpcHandler):
-    """Finds the handlers of own services. Each service is built when it is first asked for: start-up pays for none.
+    """Finds the handlers of own services. Each service is built when it is first asked for: start-up pays for none."""
 
-    Args:
-        builders: by service.
-        noticed: by service, what to do when a call of it arrives. grpcio asks for handlers in the order in which calls
-            arrive, while the threads that serve them start in any order.
-    """
-
-    def __init__(
-        self,
-        builders: Mapping[str, Callable[[], Handlers]],
-        noticed: Mapping[str, Callable[[], None]] | None = None,
-    ) -> None:
-        self._builders, self._noticed = builders, noticed or {}
+    def __init__(self, builders: Mapping[str, Callable[[], Handlers]]) -> None:
+        self._builders = builders
         self._built: dict[str, Handlers] = {}
 
     def build(self, *services: str) -> None:
@@ -45,8 +35,6 @@ class Residents(grpc.GenericRpcHandler):
         if service not in self._builders:
             return None
         self.build(service)
-        if service in self._noticed:
-            self._noticed[service]()
         return self._built[service].get(handler_call_details.method.rpartition("/")[2])
 
 

@@ -9,6 +9,7 @@ from collections import deque
 CHUNK = 32 * 1024  # in one message: far below every message limit, large enough that its framing costs nothing
 PIECE = 64 * 1024  # what a writer adds at once: a full pipe
 LIMIT = 1024 * 1024  # for an absent reader: as much as a log viewer shows, and no burden on an idle plugin
+EXPECTED = 5.0  # seconds after the line in which the first reader may come; hosts open StreamStdio as they connect
 STALL = 5.0  # seconds without progress after which a present reader counts as absent; a busy host takes far less
 
 
@@ -39,25 +40,27 @@ class Spool:
         self._size = 0
         self._dropped = 0
         self._reader = 0  # the number of the latest reader
-        self._present = self._expected = False
+        self._present = False
+        self._expected_until = 0.0
         self._moved = 0.0  # when the reader last took something, or was last given something after it had all
         self.finished = False
 
-    def expect(self, now: float) -> None:
-        """Note that a reader's call has arrived, though no thread serves it yet: a writer should wait for it, too."""
-        self._expected, self._moved = True, now
+    def expect(self, until: float) -> None:
+        """Let writers wait for the first reader, too, which will come before that time: what a plugin says at its start
+        is not to be lost because its host is slow to connect."""
+        self._expected_until = until
 
     def attach(self, now: float) -> int:
         """Return the number of a new reader, which replaces the one before."""
         self._reader += 1
-        self._present, self._expected, self._moved = True, False, now
+        self._present, self._expected_until, self._moved = True, 0.0, now
         return self._reader
 
     def detach(self, reader: int) -> None:
         """Forget a reader, unless another has replaced it."""
         if reader == self._reader:
             self._present = False
-            self._drop_surplus()
+            self._drop_surplus(self._absent_limit)
 
     def is_current(self, reader: int) -> bool:
         """Return whether this reader is still the one that is served."""
@@ -78,29 +81,27 @@ class Spool:
             piece = view[: CHUNK - len(last[1])]
             last[1].extend(piece)
             view = view[len(piece) :]
-        self._drop_surplus()
+        self._drop_surplus(self._limit(now))
         return was_empty
 
-    @property
-    def _limit(self) -> int:
-        return self._present_limit if self._present or self._expected else self._absent_limit
+    def _limit(self, now: float) -> int:
+        return self._present_limit if self._present or now < self._expected_until else self._absent_limit
 
-    def _drop_surplus(self) -> None:
+    def _drop_surplus(self, limit: int) -> None:
         # A writer that waited its turn may pass the limit by one piece, so nothing is lost to a reader that reads.
-        while self._size > self._limit + PIECE:
+        while self._size > limit + PIECE:
             _, oldest = self._queue.popleft()
             self._size -= len(oldest)
             self._dropped += len(oldest)
 
     def crowded(self, now: float) -> bool:
-        """Return whether a writer should wait: the queue is full and a reader is there that takes from it."""
-        awaited = self._present or self._expected
-        return self._size >= self._limit and awaited and now < self._moved + self._stall
+        """Return whether a writer should wait: the queue is full, and a reader takes from it or is expected."""
+        return self._size >= self._limit(now) and now < self.patience
 
     @property
     def patience(self) -> float:
         """The time at which a crowded spool stops being one, if the reader takes nothing."""
-        return self._moved + self._stall
+        return self._moved + self._stall if self._present else self._expected_until
 
     def take(self, reader: int, now: float) -> Chunk | None:
         """Return the next chunk for this reader, or None where there is none yet or another reader took over."""

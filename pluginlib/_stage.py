@@ -21,7 +21,7 @@ from ._options import Options
 from ._output import Output
 from ._plan import Plan, Register, make_plan
 from ._signals import Signals
-from ._spool import LIMIT, Spool
+from ._spool import EXPECTED, LIMIT, Spool
 
 FLUSH_WITHIN = 0.3
 """Seconds for the last output to reach the host after the drain; both together stay below a Go host's two."""
@@ -78,14 +78,18 @@ class Stage(Generic[Register]):
             self._signals = Signals(self.attendant)
             self._stderr = Stderr(self.output)
             multiplex = "false" if self.plan.asked.multiplex_understood else None
+            self.output.expect(EXPECTED)
             self._stdout.say(Line(version=self.plan.version, address=address, multiplex=multiplex).format())
         elif self._options.test is not None:
             self._options.test.when_stopped(lambda: self.attendant.stop(Cause.TEST_OVER))
             version = self.plan.version
             self._options.test.ready(Reattach(address=address, pid=os.getpid(), version=version, test=True))
 
-    def flush(self) -> None:
-        """Bring what was printed into the output, and tell its reader that this was all. Flushing twice is fine."""
+    def flush(self, within: float = FLUSH_WITHIN) -> None:
+        """Bring what was printed into the output, and tell its reader that this was all. Flushing twice is fine.
+
+        It takes as long as the pipe takes to empty, at most ``within`` seconds.
+        """
         if self._flushed:
             return
         self._flushed = True
@@ -94,7 +98,7 @@ class Stage(Generic[Register]):
         if self._stdout is not None:
             self._stdout.release()
             if self._presented:
-                self.attendant.empty_pipe(FLUSH_WITHIN)
+                self.attendant.empty_pipe(max(0.0, within))
             else:
                 # The start failed: nobody will ever open StreamStdio, and what was printed may say why.
                 self._stdout.spill(STDERR)

@@ -4,6 +4,7 @@ import functools
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from queue import SimpleQueue
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 import grpc
@@ -56,11 +57,12 @@ def run(
             stage.present(listener.address)
             own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             causes.get()
+            limit = monotonic() + options.drain + FLUSH_WITHIN
             stopped = server.stop(options.drain + FLUSH_WITHIN)
             own.end_streams()
             calls.finish(options.drain)
-            stage.flush()
-            stopped.wait(FLUSH_WITHIN)
+            stage.flush(limit - monotonic())
+            stopped.wait(limit - monotonic())
         finally:
             server.stop(0).wait(CANCEL_WITHIN)
             for pool in (calls, own.short, own.long):
@@ -100,9 +102,7 @@ class _Own:
                 BROKER: self._build_broker,
                 CONTROLLER: self._build_controller,
                 STDIO: self._build_stdio,
-            },
-            # What a later call prints is for the reader whose call came first, if that has begun to read or not.
-            noticed={STDIO: stage.output.expect},
+            }
         )
 
     def end_streams(self) -> None:

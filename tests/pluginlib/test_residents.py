@@ -36,15 +36,6 @@ def test_a_service_is_built_when_it_is_first_asked_for_and_once() -> None:
     assert built == ["s"]
 
 
-def test_a_call_is_noticed_when_its_handler_is_looked_up() -> None:
-    calls: list[str] = []
-    residents = Residents({"own.S": dict, "own.T": dict}, noticed={"own.S": lambda: calls.append("s")})
-    residents.service(details("/own.T/Do"))
-    assert calls == []
-    residents.service(details("/own.S/Do"))
-    assert calls == ["s"]
-
-
 @pytest.fixture
 def server() -> grpc.Server:
     return grpc.server(Workers(1, "never"))

@@ -49,23 +49,22 @@ def test_without_a_reader_the_oldest_goes_and_is_counted() -> None:
     assert kept == bytes([8]) * PIECE + bytes([9]) * PIECE
 
 
-def test_a_reader_whose_call_has_arrived_is_waited_for_before_it_reads() -> None:
-    spool = Spool(present_limit=PIECE)
-    spool.expect(0)
+def test_the_first_reader_is_waited_for_while_it_is_expected() -> None:
+    spool = Spool(limit=0, present_limit=PIECE)
+    spool.expect(until=5)
     spool.append(OUT, b"x" * PIECE, 0)
-    assert spool.crowded(STALL - 0.1)
-    assert not spool.crowded(STALL), "one that never comes is absent"
-    assert drained(spool, spool.attach(1)) == [(OUT, b"x" * CHUNK)] * (PIECE // CHUNK)
+    assert spool.crowded(4.9)
+    assert spool.patience == 5
+    assert not spool.crowded(5), "one that has not come by then is absent"
+    assert b"".join(data for _, data in drained(spool, spool.attach(1))) == b"x" * PIECE
 
 
-def test_a_former_reader_gets_nothing_of_what_an_expected_one_waits_for() -> None:
-    spool = Spool()
-    former = spool.attach(0)
-    spool.detach(former)
-    spool.expect(0)
-    spool.append(OUT, b"x", 0)
-    assert spool.take(former, 0) is None
-    assert spool.is_over(former)
+def test_once_a_reader_came_and_went_none_is_expected() -> None:
+    spool = Spool(limit=0, present_limit=PIECE)
+    spool.expect(until=5)
+    spool.detach(spool.attach(0))
+    spool.append(OUT, b"x" * PIECE, 0)
+    assert not spool.crowded(1)
 
 
 def test_what_was_dropped_is_told_once() -> None:

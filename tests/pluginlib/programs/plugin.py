@@ -29,6 +29,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--pipe-piece", type=int, help="bytes read at once from the pipe behind stdout, to slow it down"
     )
+    parser.add_argument(
+        "--expected", type=float, help="seconds in which the first reader may come, for pluginlib's own"
+    )
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between the line and the next statement")
     parser.add_argument("--setup", default="{}", help="an action before serving, while the plugin registers")
     parser.add_argument("--afterwards", default="{}", help="an action once serve() has returned")
@@ -39,6 +42,10 @@ def main() -> None:
     options = arguments()
     if options.exit_within is not None:
         _life.EXIT_WITHIN = options.exit_within
+    if options.expected is not None:
+        from goplugin.pluginlib import _stage
+
+        _stage.__dict__["EXPECTED"] = options.expected
     if options.pipe_piece is not None:
         from goplugin.pluginlib import _attendant
 
