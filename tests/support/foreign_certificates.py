@@ -34,9 +34,10 @@ class Foreign:
         until: timedelta = timedelta(days=10957),
         issuer: "Foreign | None" = None,
         authority: bool = True,
+        named: bool = True,
         serial: int | None = None,
     ) -> Self:
-        """Without arguments, what go-plugin's generateCert makes (mtls.go:21)."""
+        """Without arguments, what go-plugin's generateCert makes (mtls.go:21). ``named``: by more than the subject."""
         secret = rsa.generate_private_key(65537, 2048) if key == "RSA" else ec.generate_private_key(CURVES[key])
         subject = x509.Name(
             [
@@ -59,8 +60,9 @@ class Foreign:
                 critical=False,
             )
             .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
-            .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         )
+        if named:
+            builder = builder.add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         signer = issuer.key if issuer else secret
         # As Go chooses them: SHA-512 for P-521 and so on.
         hashed = hashes.SHA512() if signer.key_size == 521 else hashes.SHA256()

@@ -178,3 +178,34 @@ def echo(sock: socket.socket) -> None:
         sock.sendall(data)
     if isinstance(sock, ssl.SSLSocket):
         sock.unwrap()
+
+
+class Wire:
+    """An endpoint in memory, as a yamux stream could be one. It takes as many bytes as it has room for."""
+
+    def __init__(self, room: int = 1 << 30) -> None:
+        self.arrived, self.sent, self.room = bytearray(), bytearray(), room
+        self.ended = self.gone = self.unsent = self.finished = self.closed = False
+        self.events = 0
+        self.ready: Callable[[int], object] = print
+
+    def receive(self, into: memoryview) -> int:
+        count = min(len(into), len(self.arrived))
+        into[:count] = self.arrived[:count]
+        del self.arrived[:count]
+        return count
+
+    def send(self, data: memoryview) -> int:
+        count = min(len(data), self.room)
+        self.sent += data[:count]
+        self.room -= count
+        return count
+
+    def finish(self) -> None:
+        self.finished = True
+
+    def watch(self, events: int, ready: Callable[[int], object]) -> None:
+        self.events, self.ready = events, ready
+
+    def close(self) -> None:
+        self.closed = True

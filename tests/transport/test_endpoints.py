@@ -3,12 +3,12 @@
 import random
 import socket
 import ssl
-from collections.abc import Callable
 
 import pytest
 from foreign_certificates import NOW, Foreign
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tls_peers import Wire
 
 from goplugin.transport._endpoints import CHUNK, RECORD_MAX, SocketEndpoint, TlsFilter, Wait
 from goplugin.transport._reactor import WRITE, Reactor
@@ -16,36 +16,6 @@ from goplugin.transport.tls import Identity, MutualTls
 
 OURS, THEIRS = Identity.generate(NOW.timestamp()), Foreign.make("P-256")
 SERVER, CLIENT = MutualTls(OURS, THEIRS.parsed).server, MutualTls(THEIRS.identity, OURS.certificate).client
-
-
-class Wire:
-    """An endpoint in memory, as a yamux stream could be one; takes as much at once as it is told to."""
-
-    def __init__(self, room: int = 1 << 30) -> None:
-        self.arrived, self.sent, self.room = bytearray(), bytearray(), room
-        self.ended = self.gone = self.unsent = self.finished = self.closed = False
-        self.events = 0
-
-    def receive(self, into: memoryview) -> int:
-        count = min(len(into), len(self.arrived))
-        into[:count] = self.arrived[:count]
-        del self.arrived[:count]
-        return count
-
-    def send(self, data: memoryview) -> int:
-        count = min(len(data), self.room)
-        self.sent += data[:count]
-        self.room -= count
-        return count
-
-    def finish(self) -> None:
-        self.finished = True
-
-    def watch(self, events: int, ready: Callable[[int], object]) -> None:
-        self.events = events
-
-    def close(self) -> None:
-        self.closed = True
 
 
 def move(source: Wire, sink: Wire, at_most: int = 1 << 30) -> int:

@@ -123,6 +123,19 @@ def test_readiness_is_told_until_it_is_forgotten(reactor: Reactor, pair: tuple[s
     assert told.empty()
 
 
+def test_the_thread_stays_for_a_socket_that_is_not_watched_yet(
+    reactor: Reactor, pair: tuple[socket.socket, socket.socket]
+) -> None:
+    ours, _ = pair
+    on(reactor, partial(reactor.adopt, ours))
+    on(reactor, lambda: None)
+    assert names().count("goplugin-relay") == 1
+    thread = next(thread for thread in threading.enumerate() if thread.name == "goplugin-relay")
+    on(reactor, partial(reactor.forget, ours))
+    assert gone()
+    assert not thread.is_alive()
+
+
 def test_a_socket_that_another_callback_has_closed_is_not_told(reactor: Reactor) -> None:
     both = [socket.socketpair() for _ in range(2)]
     told: SimpleQueue[int] = SimpleQueue()

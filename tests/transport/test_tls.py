@@ -1,5 +1,6 @@
 """Who is let in and who is not. The handshakes are real, in memory; so are the attackers' certificates."""
 
+import ctypes
 import os
 import ssl
 import subprocess
@@ -112,7 +113,6 @@ SAME_NAME = Foreign.make(serial=GO.certificate.serial_number)  # all but the key
 SIGNED = Foreign.make(issuer=GO)  # its own certificate is an authority, but only that certificate may be presented
 EXPIRED = Foreign.make(since=-2 * DAY, until=-DAY)
 EARLY = Foreign.make(since=DAY)
-ELSEWHERE = Foreign.make(name="example.org")
 
 
 @dataclass(frozen=True)
@@ -164,8 +164,10 @@ def test_the_right_certificate_at_the_wrong_time_is_refused(bad: Foreign) -> Non
     assert verdict(client) is Refusal.EXPIRED_CERTIFICATE
 
 
-def test_a_server_whose_certificate_names_another_host_is_refused() -> None:
-    _, client = meet(context(SERVER, ELSEWHERE), MutualTls(OURS, ELSEWHERE.parsed).client)
+@pytest.mark.parametrize("named", [Foreign.make(name="example.org"), Foreign.make(named=False)])
+def test_a_server_whose_certificate_names_another_host_or_none_is_refused(named: Foreign) -> None:
+    """As in Go, the name in the subject alone is none."""
+    _, client = meet(context(SERVER, named), MutualTls(OURS, named.parsed).client)
     assert verdict(client) is Refusal.OTHER_NAME
 
 
@@ -218,6 +220,7 @@ def test_a_resumed_session_is_judged_like_a_new_one(version: ssl.TLSVersion) -> 
     assert verdict(refused) is Refusal.OTHER_CERTIFICATE
     with pytest.raises(ssl.SSLWantReadError):
         first.after()  # a ticket would come now
+    assert first.session.session is None or not first.session.session.has_ticket
     again = Side(attacker)
     if first.session.session is not None:
         again.session.session = first.session.session
@@ -295,6 +298,20 @@ def test_no_file_ever_holds_the_private_key(tmp_path: Path) -> None:
     )
     assert (done.stdout, done.stderr) == ("[]\n[]\n", "")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_nobody_reads_the_key_out_of_our_descriptors_meanwhile(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Through /proc/PID/fd another process of the same user could open the file in memory."""
+    seen: list[int] = []
+    load = ssl.SSLContext.load_cert_chain
+
+    def looking(self: ssl.SSLContext, path: str) -> None:
+        seen.append(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0))  # PR_GET_DUMPABLE
+        load(self, path)
+
+    monkeypatch.setattr(ssl.SSLContext, "load_cert_chain", looking)
+    assert MutualTls(OURS, GO.parsed).server is not None
+    assert seen == [0]
 
 
 def test_elsewhere_than_on_linux_the_key_is_in_a_private_directory_for_that_moment(
