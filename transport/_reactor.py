@@ -91,10 +91,10 @@ class Reactor:
         self._lock, self._rung, self._jobs, self._timers = threading.Lock(), False, [], []
         watched, self._watched = self._watched, {}
         if running:
-            # The selector first: what the child unregistered would be unregistered for the parent too.
-            self._selector.close()
-            for sock in (*watched, self._ear, self._bell):
-                sock.close()
+            # What the child unregistered would be unregistered for the parent too, so it only closes.
+            self._close()
+        for sock in watched:
+            sock.close()
 
     def _start(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -135,11 +135,14 @@ class Reactor:
             self._run_timers()
 
     def _end(self) -> None:
+        self._close()
+        self._timers.clear()
+        self._thread = None
+
+    def _close(self) -> None:
         self._selector.close()
         self._ear.close()
         self._bell.close()
-        self._timers.clear()
-        self._thread = None
 
     def _patience(self) -> float | None:
         while self._timers and self._timers[0][2].job is None:

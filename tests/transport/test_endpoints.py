@@ -155,6 +155,17 @@ def test_closing_and_being_gone_are_those_of_the_endpoint_below() -> None:
     assert one.closed
 
 
+def test_a_forked_child_drops_every_socket_watched_or_not() -> None:
+    """Here without the fork: what the hook calls that runs in the child."""
+    reactor = Reactor()
+    ours, theirs = socket.socketpair()
+    endpoint = SocketEndpoint(reactor, ours)
+    reactor.abandon()
+    assert ours.fileno() == -1
+    endpoint.close()
+    theirs.close()
+
+
 def test_a_socket_tells_that_it_was_hung_up_though_there_is_more_to_read() -> None:
     ours, theirs = socket.socketpair()
     endpoint = SocketEndpoint(Reactor(), ours)
