@@ -14,11 +14,14 @@ from ._cookie import Handshake as Handshake
 from ._environment import VARIABLES as VARIABLES
 from ._environment import PluginEnvironment as PluginEnvironment
 from ._environment import without_plugin_variables as without_plugin_variables
+from ._errors import DialTimeout as DialTimeout
 from ._errors import GoPluginError as GoPluginError
 from ._errors import HandshakeRefused as HandshakeRefused
+from ._errors import HostDialTimeout as HostDialTimeout
 from ._errors import HostFault as HostFault
 from ._errors import MachineFault as MachineFault
 from ._errors import Misuse as Misuse
+from ._errors import PluginDialTimeout as PluginDialTimeout
 from ._errors import PluginFault as PluginFault
 from ._errors import PluginLost as PluginLost
 from ._errors import StartTimeout as StartTimeout
@@ -40,14 +43,17 @@ __all__ = [
     "VARIABLES",
     "Address",
     "Cookie",
+    "DialTimeout",
     "GoPluginError",
     "Handshake",
     "HandshakeRefused",
+    "HostDialTimeout",
     "HostFault",
     "Line",
     "MachineFault",
     "Misuse",
     "PluginEnvironment",
+    "PluginDialTimeout",
     "PluginFault",
     "PluginLost",
     "Reattach",

@@ -3,9 +3,12 @@
 GoPluginError
 ├── Misuse             you: this API was called or configured wrongly
 ├── MachineFault       the operator: a directory, a socket or a program that the machine should have is missing
-├── HostFault          the host's author: a plugin was started with an environment that breaks the contract
+├── DialTimeout        whose author, its subclasses say: nobody served a brokered connection in time
+├── HostFault          the host's author: the host broke the contract
+│   └── HostDialTimeout    … it did not serve a brokered connection that the plugin was to dial
 └── PluginFault        the plugin's author: the plugin broke the contract
     ├── HandshakeRefused   what the plugin said on its first line cannot be accepted
+    ├── PluginDialTimeout  it did not serve a brokered connection that the host was to dial
     └── PluginLost         the plugin's process ended, or never became ready
         └── StartTimeout   … because the start took too long
 """
@@ -40,7 +43,7 @@ class MachineFault(GoPluginError):
 
 
 class HostFault(GoPluginError):
-    """The host's author must act: the environment given to a plugin breaks the contract."""
+    """The host's author must act: the host broke the contract, with the plugin's environment or later."""
 
 
 class PluginFault(GoPluginError):
@@ -114,3 +117,30 @@ class PluginLost(PluginFault):
 
 class StartTimeout(PluginLost):
     """The plugin printed no complete handshake line within the start timeout."""
+
+
+class DialTimeout(GoPluginError):
+    """The other side did not serve a brokered connection in time. The subclass says which side that is.
+
+    Attributes:
+        id: of the connection.
+        seconds: how long it was waited for.
+    """
+
+    _who = ""
+
+    def __init__(self, id: int, seconds: float) -> None:
+        self.id, self.seconds = id, seconds
+        super().__init__(f"{self._who} did not serve the brokered connection {id} within {seconds:g} s")
+
+
+class HostDialTimeout(DialTimeout, HostFault):
+    """In a plugin: the host did not serve it."""
+
+    _who = "the host"
+
+
+class PluginDialTimeout(DialTimeout, PluginFault):
+    """In a host: the plugin did not serve it."""
+
+    _who = "the plugin"

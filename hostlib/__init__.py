@@ -3,6 +3,8 @@
 What a client needs besides is in ``goplugin.handshake``: ``Handshake``, and the errors.
 """
 
+from ..transport import Broker as Broker
+from ..transport import BrokeredServer as BrokeredServer
 from ._client import Client as Client
 from ._ladder import StopBudget as StopBudget
 from ._ladder import Stopped as Stopped
@@ -16,6 +18,8 @@ from ._reflection import list_services as list_services
 
 __all__ = [
     "Client",
+    "Broker",
+    "BrokeredServer",
     "StartTimes",
     "StopBudget",
     "Stopped",

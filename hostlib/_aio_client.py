@@ -15,8 +15,9 @@ from typing import Generic, Self, TypeVar, assert_never
 import grpc
 from grpc import aio
 
-from ..handshake import Line, Misuse, PluginLost
-from ..transport import Broker, PrivateDirectory
+from ..handshake import DialTimeout, GoPluginError, Line, Misuse, PluginLost
+from ..transport import PlainCarrier, PrivateDirectory, Side, network_of
+from ..transport.aio import Broker
 from . import _at_exit
 from ._aio_channel import LostInCall, PluginChannel
 from ._aio_link import Link
@@ -173,7 +174,7 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
 
     @property
     def broker(self) -> Broker:
-        """The book-keeping of brokered connections."""
+        """More connections to the plugin, in both directions. They end with it."""
         return self._known(self._link).broker
 
     async def _start(self) -> None:
@@ -192,7 +193,7 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
             try:
                 self._line = await watcher.line(self._launch(child, begun))
                 named = monotonic()
-                await self._connect(watcher, self._line, begun, undo)
+                await self._connect(watcher, self._line, directory.path, begun, undo)
                 self._times = StartTimes(line=named - begun, connected=monotonic() - begun)
                 self._go_on()
                 self._life.enter(State.READY)
@@ -203,8 +204,10 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
                     raise self._given_up() from None
                 raise
 
-    async def _connect(self, watcher: Watcher, line: Line, begun: float, undo: AsyncExitStack) -> None:
-        link = self._link = Link(line.address, self._config.name, self._output.logger)
+    async def _connect(self, watcher: Watcher, line: Line, socket_dir: str, begun: float, undo: AsyncExitStack) -> None:
+        carrier = PlainCarrier(self._config.asked(socket_dir), network_of(line.address))
+        broker = Broker(Side.PLUGIN, carrier, dress=self._dressed, explain=self._explained)
+        link = self._link = Link(carrier.route(line.address), broker, self._config.name, self._output.logger)
         undo.push_async_callback(link.close)
         left = begun + self._config.start_timeout - monotonic()
         probe = asyncio.create_task(link.probe(left))
@@ -219,7 +222,17 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
             loss = await self._loss("ended between its handshake line and its first answer")
             raise loss or self._silent(code, line)
         link.open(self._sync_stdout, self._sync_stderr)
-        self._channel = PluginChannel(link.channel, self._config.call_timeout, self._verdict, self._closed)
+        self._channel = self._dressed(link.channel)
+
+    def _dressed(self, channel: aio.Channel) -> PluginChannel:
+        return PluginChannel(channel, self._config.call_timeout, self._verdict, self._closed)
+
+    async def _explained(self, error: GoPluginError) -> Exception:
+        if self._life.state is not State.READY:
+            return Misuse(f"the plugin {self._life.state.value}")
+        if isinstance(error, Misuse | DialTimeout):
+            return error
+        return await self._loss("ended, and its brokered connections with it") or error
 
     async def _verdict(self, error: aio.AioRpcError) -> Exception | None:
         ended = error.code() is grpc.StatusCode.UNAVAILABLE

@@ -2,20 +2,22 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TypeVar
 
 import grpc
 from google.protobuf.message import Message
 from grpc import aio
 
-from ..handshake import Address, HandshakeRefused
+from ..handshake import HandshakeRefused
 from ..proto import plugin
 from ..proto.rpc import Method
-from ..transport import CHANNEL_OPTIONS, Broker, target
+from ..transport import Route, Stream
+from ..transport.aio import Broker
+from ..transport.wire import announcement, conn_info
 from ._hclog import legible
 from ._launch import SETTLE
-from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER, announcement
+from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
@@ -26,13 +28,13 @@ class Link:
 
     Attributes:
         channel: grpc.aio's own channel.
-        broker: what the plugin announces of its brokered connections.
+        broker: the brokered connections beside it; they are closed with it.
     """
 
-    def __init__(self, address: Address, name: str, logger: logging.Logger) -> None:
-        # Where TLS will come in: between the line's address and the channel.
-        self.channel = aio.insecure_channel(target(address), CHANNEL_OPTIONS)
-        self.broker = Broker()
+    def __init__(self, route: Route, broker: Broker, name: str, logger: logging.Logger) -> None:
+        self._route = route
+        self.channel = route.aio_channel()
+        self.broker = broker
         self._name, self._logger = name, logger
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -63,9 +65,11 @@ class Link:
         """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SETTLE)
+        await self.broker.close()
         await self.channel.close()
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=SETTLE)
+        self._route.close()
 
     def _unary(self, method: Method[Req, Res]) -> "aio.UnaryUnaryMultiCallable[Req, Res]":
         return self.channel.unary_unary(method.path, method.request_bytes, method.response_from)
@@ -83,14 +87,33 @@ class Link:
     async def _read_broker(self) -> None:
         method = plugin.START_STREAM
         opened = self.channel.stream_stream(method.path, method.request_bytes, method.response_from)
-        async for info in opened():  # open to both sides, though there is nothing to tell the plugin so far
-            try:
-                found = announcement(info)
-            except HandshakeRefused as error:
-                self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
-            else:
-                if found is not None:
-                    self.broker.announced(found)
+        call, news = opened(), asyncio.Event()
+        stream = Stream(news.set)
+        self.broker.opened(stream)
+        writing = asyncio.create_task(self._write_broker(call.write, stream, news))
+        try:
+            async for info in call:
+                try:
+                    found = announcement(info)
+                except HandshakeRefused as error:
+                    self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
+                else:
+                    if found is not None:
+                        self.broker.announced(found)
+        finally:
+            writing.cancel()
+            self.broker.ended(stream)
+
+    async def _write_broker(
+        self, write: Callable[[plugin.ConnInfo], Awaitable[None]], stream: Stream, news: asyncio.Event
+    ) -> None:
+        try:
+            while await news.wait():
+                news.clear()
+                while (ours := self.broker.outgoing(stream)) is not None:
+                    await write(conn_info(ours))
+        except (aio.AioRpcError, asyncio.InvalidStateError):
+            pass  # the stream is over, and its reader says how
 
     async def _read_stdio(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
         method = plugin.STREAM_STDIO

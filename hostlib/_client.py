@@ -11,8 +11,8 @@ from typing import Generic, Self, TypeVar, assert_never
 
 import grpc
 
-from ..handshake import Line, MachineFault, Misuse, PluginLost
-from ..transport import Broker, PrivateDirectory
+from ..handshake import DialTimeout, GoPluginError, Line, MachineFault, Misuse, PluginLost
+from ..transport import Broker, PlainCarrier, PrivateDirectory, Side, network_of
 from . import _at_exit
 from ._channel import LostInCall, PluginChannel
 from ._child import DRAIN, Child
@@ -98,7 +98,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
                 self._go_on()
                 self._line = supervisor.line(self._launch(child, begun))
                 named = monotonic()
-                self._connect(supervisor, self._line, begun, undo)
+                self._connect(supervisor, self._line, directory.path, begun, undo)
                 self._times = StartTimes(line=named - begun, connected=monotonic() - begun)
                 with self._lock:
                     self._go_on()
@@ -168,11 +168,13 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
 
     @property
     def broker(self) -> Broker:
-        """The book-keeping of brokered connections."""
+        """More connections to the plugin, in both directions. They end with it."""
         return self._known(self._link).broker
 
-    def _connect(self, supervisor: Supervisor, line: Line, begun: float, undo: ExitStack) -> None:
-        link = self._link = Link(line.address, self._config.name, self._output.logger)
+    def _connect(self, supervisor: Supervisor, line: Line, socket_dir: str, begun: float, undo: ExitStack) -> None:
+        carrier = PlainCarrier(self._config.asked(socket_dir), network_of(line.address))
+        broker = Broker(Side.PLUGIN, carrier, dress=self._dressed, explain=self._explained)
+        link = self._link = Link(carrier.route(line.address), broker, self._config.name, self._output.logger)
         undo.callback(link.close)
         settled = threading.Event()
         supervisor.start(on_exit=settled.set)
@@ -183,7 +185,17 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
         if code in NO_ANSWER or self.exited:
             raise self._loss("ended between its handshake line and its first answer") or self._silent(code, line)
         link.open(self._sync_stdout, self._sync_stderr)
-        self._channel = PluginChannel(link.channel, self._config.call_timeout, self._verdict)
+        self._channel = self._dressed(link.channel)
+
+    def _dressed(self, channel: grpc.Channel) -> PluginChannel:
+        return PluginChannel(channel, self._config.call_timeout, self._verdict)
+
+    def _explained(self, error: GoPluginError) -> Exception:
+        if self._life.state is not State.READY:
+            return Misuse(f"the plugin {self._life.state.value}")
+        if isinstance(error, Misuse | DialTimeout):
+            return error
+        return self._loss("ended, and its brokered connections with it") or error
 
     def _verdict(self, error: Exception) -> Exception | None:
         ours = self._life.state is not State.READY

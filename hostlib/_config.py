@@ -98,17 +98,20 @@ class Config(Generic[F]):
             program = script.removesuffix(".py")
         return os.path.basename(program).replace(".", "_") or program
 
+    def asked(self, socket_dir: str) -> PluginEnvironment:
+        """Return what the plugin is asked for. The sockets that the host makes itself go by the same rules."""
+        return PluginEnvironment(
+            versions=tuple(self.versions), min_port=self.min_port, max_port=self.max_port, socket_dir=socket_dir
+        )
+
     def environment(self, inherited: Mapping[str, str], socket_dir: str) -> dict[str, str]:
         """Return the plugin's whole environment.
 
         The caller's variables win over inherited ones; go-plugin does it the other way round (client.go:655), a known
         trap. What a host of ours was told as a plugin itself is not handed down.
         """
-        asked = PluginEnvironment(
-            versions=tuple(self.versions), min_port=self.min_port, max_port=self.max_port, socket_dir=socket_dir
-        )
         base = {} if self.skip_host_env else without_plugin_variables(inherited)
-        return {**base, **self.env, **asked.format(), self.handshake.cookie_key: self.cookie}
+        return {**base, **self.env, **self.asked(socket_dir).format(), self.handshake.cookie_key: self.cookie}
 
 
 def _duration(name: str, seconds: float) -> None:

@@ -14,13 +14,14 @@ from typing import Any, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from ..handshake import Address, HandshakeRefused
+from ..handshake import HandshakeRefused
 from ..proto import plugin
 from ..proto.rpc import Method
-from ..transport import CHANNEL_OPTIONS, Broker, target
+from ..transport import Broker, Route, Stream
+from ..transport.wire import announcement, conn_info
 from ._hclog import legible
 from ._launch import SETTLE
-from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER, announcement
+from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER
 
 Req = TypeVar("Req", bound=Message)
 Res = TypeVar("Res", bound=Message)
@@ -31,15 +32,15 @@ class Link:
 
     Attributes:
         channel: grpc's own channel.
-        broker: what the plugin announces of its brokered connections.
+        broker: the brokered connections beside it; they are closed with it.
     """
 
-    def __init__(self, address: Address, name: str, logger: logging.Logger) -> None:
-        # Where TLS will come in: between the line's address and the channel.
-        self.channel = grpc.insecure_channel(target(address), CHANNEL_OPTIONS)
-        self.broker = Broker()
+    def __init__(self, route: Route, broker: Broker, name: str, logger: logging.Logger) -> None:
+        self._route = route
+        self.channel = route.channel()
+        self.broker = broker
         self._name, self._logger = name, logger
-        self._to_plugin: SimpleQueue[plugin.ConnInfo | None] = SimpleQueue()
+        self._to_announce: SimpleQueue[bool] = SimpleQueue()
         self._threads: list[threading.Thread] = []
 
     def probe(self, seconds: float, settled: Callable[[], object]) -> Any:
@@ -56,8 +57,10 @@ class Link:
         broker, stdio = plugin.START_STREAM, plugin.STREAM_STDIO
         open_broker = self.channel.stream_stream(broker.path, broker.request_bytes, broker.response_from)
         open_stdio = self.channel.unary_stream(stdio.path, stdio.request_bytes, stdio.response_from)
-        announced, printed = open_broker(self._announcements()), open_stdio(plugin.GoogleEmpty())
-        self._run("broker", self._read_broker, announced)
+        stream = Stream(lambda: self._to_announce.put(True))
+        announced, printed = open_broker(self._announcements(stream)), open_stdio(plugin.GoogleEmpty())
+        self.broker.opened(stream)
+        self._run("broker", self._read_broker, stream, announced)
         self._run("stdio", self._read_stdio, printed, stdout, stderr)
 
     def shut_down(self, seconds: float) -> bool:
@@ -73,9 +76,11 @@ class Link:
     def close(self) -> None:
         """Close the connection. What the plugin had sent on StreamStdio before it ended is delivered first."""
         self._join()
-        self._to_plugin.put(None)
+        self.broker.close()
+        self._to_announce.put(False)
         self.channel.close()
         self._join()
+        self._route.close()
 
     def _unary(self, method: Method[Req, Res]) -> "grpc.UnaryUnaryMultiCallable[Req, Res]":
         return self.channel.unary_unary(method.path, method.request_bytes, method.response_from)
@@ -98,19 +103,23 @@ class Link:
         thread.start()
         self._threads.append(thread)
 
-    def _read_broker(self, announced: Iterable[plugin.ConnInfo]) -> None:
-        for info in announced:
-            try:
-                found = announcement(info)
-            except HandshakeRefused as error:
-                self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
-            else:
-                if found is not None:
-                    self.broker.announced(found)
+    def _read_broker(self, stream: Stream, announced: Iterable[plugin.ConnInfo]) -> None:
+        try:
+            for info in announced:
+                try:
+                    found = announcement(info)
+                except HandshakeRefused as error:
+                    self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
+                else:
+                    if found is not None:
+                        self.broker.announced(found)
+        finally:
+            self.broker.ended(stream)
 
-    def _announcements(self) -> Iterator[plugin.ConnInfo]:
-        while (info := self._to_plugin.get()) is not None:
-            yield info
+    def _announcements(self, stream: Stream) -> Iterator[plugin.ConnInfo]:
+        while self._to_announce.get():
+            while (ours := self.broker.outgoing(stream)) is not None:
+                yield conn_info(ours)
 
     def _read_stdio(
         self,

@@ -3,10 +3,8 @@
 import grpc
 from grpc_health.v1.health_pb2 import HealthCheckRequest, HealthCheckResponse
 
-from ..handshake import PluginFault, parse_address
-from ..proto import plugin
+from ..handshake import PluginFault
 from ..proto.rpc import Method
-from ..transport import Announcement
 from ._hclog import legible
 
 CHECK = Method(path="/grpc.health.v1.Health/Check", request=HealthCheckRequest, response=HealthCheckResponse)
@@ -32,14 +30,3 @@ def judge_health(answer: HealthCheckResponse) -> None:
 def unhealthy(error: grpc.RpcError) -> PluginFault:
     """Return the error for a health check that failed."""
     return PluginFault(f"the plugin's health check failed: {error.code().name}: {legible(error.details() or '')}")
-
-
-def announcement(info: plugin.ConnInfo) -> Announcement | None:
-    """Return what the plugin tells the broker; None for a knock, which only a host that multiplexes asks for.
-
-    Raises:
-        HandshakeRefused: the address is none.
-    """
-    if info.HasField("knock"):
-        return None
-    return Announcement(id=info.service_id, address=parse_address(info.network, info.address))

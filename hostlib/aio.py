@@ -4,6 +4,8 @@ A plugin's stubs are made for its ``grpc.aio`` channel, so their calls are await
 ``goplugin.hostlib``.
 """
 
+from ..transport.aio import Broker as Broker
+from ..transport.aio import BrokeredServer as BrokeredServer
 from ._aio_client import Client as Client
 
-__all__ = ["Client"]
+__all__ = ["Broker", "BrokeredServer", "Client"]

@@ -8,6 +8,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING
 
 from ..transport import Broker as Broker
+from ..transport import BrokeredServer as BrokeredServer
 from ._options import DRAIN as DRAIN
 from ._options import WORKERS as WORKERS
 from ._options import TestMode as TestMode
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from . import hclog as hclog
     from . import testing as testing
 
-__all__ = ["serve", "PluginSet", "Broker", "TestMode", "DRAIN", "WORKERS", "aio", "hclog", "testing"]
+__all__ = ["serve", "PluginSet", "Broker", "BrokeredServer", "TestMode", "DRAIN", "WORKERS", "aio", "hclog", "testing"]
 
 _LATER = frozenset({"aio", "hclog", "testing"})
 

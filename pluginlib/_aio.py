@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 
 from ..handshake import Handshake
-from ..transport import Broker, Workers, listen
+from ..transport import PlainCarrier, Side, Stream, Workers
+from ..transport.aio import Broker
 from ._life import Cause
 from ._options import Options
 from ._residents import Handler, Handlers, Residents, note_services
@@ -44,7 +45,9 @@ async def run(
             interceptors=[_Sparing(interceptor) for interceptor in interceptors],
             options=options.channel_arguments,
         )
-        broker, directory = Broker(), Directory()
+        carrier, directory = PlainCarrier(stage.plan.asked, options.network), Directory()
+        broker = Broker(Side.HOST, carrier)
+        stage.on_close(broker.unlink)
         own, calls = _Own(stage, broker, directory), _Calls(loop)
         server.add_generic_rpc_handlers((own.residents,))
         note_services(server, directory, calls.counted)
@@ -52,21 +55,25 @@ async def run(
             registered = register(server, broker)
             if inspect.isawaitable(registered):
                 await registered
-        listener = listen(server, stage.plan.asked, options.network)
+        listener = carrier.listen(server)
         stage.on_close(listener.close)
         await server.start()
         try:
             stage.present(listener.address)
             own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             await stop.wait()
+            drained = loop.time() + options.drain
+            limit = drained + FLUSH_WITHIN
+            broker.refuse()
             own.over.set()
-            limit = loop.time() + options.drain + FLUSH_WITHIN
             stopped = asyncio.create_task(server.stop(options.drain + FLUSH_WITHIN))
             await calls.wait(options.drain)
+            await broker.close(max(0.0, drained - loop.time()))
             # On a thread, for the loop has to carry away what the pipe empties into.
             await loop.run_in_executor(flusher, stage.flush, limit - loop.time())
             await asyncio.wait({stopped}, timeout=max(0.0, limit - loop.time()))
         finally:
+            await broker.close()
             await asyncio.wait({asyncio.create_task(server.stop(0))}, timeout=CANCEL_WITHIN)
             pool.shutdown(wait=False, cancel_futures=True)
             flusher.shutdown(wait=False)
@@ -224,21 +231,33 @@ class _Own:
 
     def _build_broker(self) -> Handlers:
         from ..proto import plugin
-        from ._wire import announce, entry
+        from ._wire import announce, conn_info, entry
 
         async def read(requests: AsyncIterator[plugin.ConnInfo]) -> None:
             async for info in requests:
                 announce(self._broker, info)
 
-        async def start_stream(requests: AsyncIterator[plugin.ConnInfo], _: Any) -> None:
+        async def write(stream: Stream, news: asyncio.Event, context: Any) -> None:
+            while await news.wait():
+                news.clear()
+                while (ours := self._broker.outgoing(stream)) is not None:
+                    await context.write(conn_info(ours))
+
+        async def start_stream(requests: AsyncIterator[plugin.ConnInfo], context: Any) -> None:
             self._stage.attendant.stream_opened()
-            tasks = [asyncio.ensure_future(read(requests)), asyncio.ensure_future(self.over.wait())]
+            news = asyncio.Event()
+            stream = Stream(news.set)
+            self._broker.opened(stream)
+            parts = (read(requests), write(stream, news, context), self.over.wait())
+            tasks = [asyncio.ensure_future(part) for part in parts]
             try:
                 await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 for task in tasks:
                     task.cancel()
+                self._broker.ended(stream)
                 self._stage.attendant.stream_closed()
+                await asyncio.gather(*tasks, return_exceptions=True)  # how a part ended says nothing more
 
         return dict([entry(plugin.START_STREAM, start_stream)])
 

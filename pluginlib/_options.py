@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from ..handshake import Misuse, Reattach
-from ..transport import SERVER_OPTIONS, Network
+from ..transport import Network, server_arguments
 
 WORKERS = 10
 """Handler threads: more calls at once wait. Enough for a host's usual few; each costs memory only once it is used."""
@@ -70,4 +70,4 @@ class Options(NamedTuple):
     @property
     def channel_arguments(self) -> list[tuple[str, int | str]]:
         """The server's options: ours, unless the author sets the same. Of a key given twice grpcio takes the first."""
-        return list((dict(SERVER_OPTIONS) | dict(self.server_options)).items())
+        return server_arguments(self.server_options)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import grpc
 
 from ..handshake import Handshake
-from ..transport import Broker, Workers, listen
+from ..transport import Broker, PlainCarrier, Side, Stream, Workers
 from ._life import Cause
 from ._options import Options
 from ._residents import Handlers, Residents, note_services
@@ -44,28 +44,34 @@ def run(
             interceptors=[_Sparing(interceptor) for interceptor in interceptors],
             options=options.channel_arguments,
         )
-        broker, directory = Broker(), Directory()
+        carrier, directory = PlainCarrier(stage.plan.asked, options.network), Directory()
+        broker = Broker(Side.HOST, carrier)
+        stage.on_close(broker.close)
         own = _Own(stage, broker, directory)
         server.add_generic_rpc_handlers((own.residents,))
         note_services(server, directory)
         for register in stage.plan.plugins.values():
             register(server, broker)
-        listener = listen(server, stage.plan.asked, options.network)
+        listener = carrier.listen(server)
         stage.on_close(listener.close)
         server.start()
         try:
             stage.present(listener.address)
             own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             causes.get()
-            limit = monotonic() + options.drain + FLUSH_WITHIN
+            drained = monotonic() + options.drain
+            limit = drained + FLUSH_WITHIN
             stopped = server.stop(options.drain + FLUSH_WITHIN)
+            broker.refuse()
             own.end_streams()
             calls.finish(options.drain)
+            broker.close(max(0.0, drained - monotonic()))
             stage.flush(limit - monotonic())
             stopped.wait(limit - monotonic())
         finally:
+            broker.close()
             server.stop(0).wait(CANCEL_WITHIN)
-            for pool in (calls, own.short, own.long):
+            for pool in (calls, own.short, own.long, own.announcing):
                 pool.shutdown(wait=False, cancel_futures=True)
 
 
@@ -91,6 +97,7 @@ class _Own:
         self._stage, self._broker, self._directory = stage, broker, directory
         self.short = Workers(SHORT_CALLS, "goplugin-own")
         self.long = Workers(LONG_CALLS, "goplugin-stream")
+        self.announcing = Workers(1, "goplugin-announce")
         self._lock = threading.Lock()
         self._serving = True
         self._ends: set[Callable[[], None]] = set()
@@ -176,21 +183,31 @@ class _Own:
 
     def _build_broker(self) -> Handlers:
         from ..proto import plugin
-        from ._wire import announce, entry
+        from ._wire import announce, conn_info, entry
 
         def start_stream(
             requests: Iterator[plugin.ConnInfo],
             context: grpc.ServicerContext,
             send: Callable[[plugin.ConnInfo | None], None],
         ) -> None:
+            def announce_ours() -> None:
+                while (ours := self._broker.outgoing(stream)) is not None:
+                    send(conn_info(ours))
+
+            # A thread of its own, for grpcio's send waits until the host has room.
+            stream = Stream(lambda: self.announcing.submit(announce_ours))
             attendant = self._stage.attendant
             attendant.stream_opened()
             if not context.add_callback(attendant.stream_closed):
                 attendant.stream_closed()
             end = _once(lambda: send(None))
             self._until_over(context, end)
-            for info in requests:
-                announce(self._broker, info)
+            self._broker.opened(stream)
+            try:
+                for info in requests:
+                    announce(self._broker, info)
+            finally:
+                self._broker.ended(stream)
             end()
 
         return dict([entry(plugin.START_STREAM, _on(self.long, start_stream, non_blocking=True))])

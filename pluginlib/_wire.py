@@ -2,17 +2,22 @@
 
 import logging
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import grpc
 from google.protobuf.message import Message
 
-from ..handshake import HandshakeRefused, parse_address
+from ..handshake import HandshakeRefused
 from ..proto import plugin
 from ..proto.rpc import Method
-from ..transport import Announcement, Broker
+from ..transport import Broker
+from ..transport.wire import announcement
+from ..transport.wire import conn_info as conn_info
 from ._residents import Handler
 from ._spool import Channel, Chunk
+
+if TYPE_CHECKING:
+    from ..transport.aio import Broker as AioBroker
 
 _CHANNELS = {Channel.STDOUT: plugin.StdioData.STDOUT, Channel.STDERR: plugin.StdioData.STDERR}
 
@@ -36,11 +41,14 @@ def stdio_data(chunk: Chunk) -> plugin.StdioData:
     return plugin.StdioData(channel=_CHANNELS[channel], data=data)
 
 
-def announce(broker: Broker, info: plugin.ConnInfo) -> None:
+def announce(broker: "Broker | AioBroker", info: plugin.ConnInfo) -> None:
     """Tell the broker what the host announced; a bad announcement is logged, for the stream must go on."""
     try:
-        broker.announced(Announcement(id=info.service_id, address=parse_address(info.network, info.address)))
+        found = announcement(info)
     except HandshakeRefused as refusal:
         _log.warning(
             "the host announced a brokered connection that cannot be: %s", refusal, extra={"id": info.service_id}
         )
+    else:
+        if found is not None:
+            broker.announced(found)

@@ -4,14 +4,16 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from ..handshake import Handshake
-from ..transport import Broker, Network
+from ..transport import Network
+from ..transport.aio import Broker as Broker
+from ..transport.aio import BrokeredServer as BrokeredServer
 from ._options import DRAIN, WORKERS, Options, TestMode
 from ._serve import turn_away_humans
 
 if TYPE_CHECKING:
     import grpc.aio
 
-__all__ = ["PluginSet", "serve"]
+__all__ = ["Broker", "BrokeredServer", "PluginSet", "serve"]
 
 PluginSet = Mapping[str, Callable[["grpc.aio.Server", Broker], Awaitable[object] | object]]
 """Plugins by name; each value adds its services to the server that it is given, and is awaited if it can be."""

@@ -38,6 +38,17 @@ def test_the_host_of_the_readme_gets_an_answer_from_its_plugin() -> None:
     assert (done.stdout, done.stderr, done.returncode) == ("hello from a plugin\n", "", 0)
 
 
+def test_the_plugin_of_the_callback_example_calls_its_host_until_that_has_enough() -> None:
+    done = subprocess.run(
+        [sys.executable, "host.py"], cwd=ROOT / "examples" / "callback", capture_output=True, text=True, timeout=60
+    )
+    *reports, end = done.stdout.splitlines()
+    assert (done.stderr, done.returncode) == ("", 0)
+    assert len(reports) > 1
+    assert all(" so far" in report for report in reports)
+    assert end.endswith("lines, and that is enough")
+
+
 def test_the_commands_of_the_readme_exist() -> None:
     targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     named = set(re.findall(r"`make (\w+)`", README)) | set(re.findall(r"^\$ make (\w+)", README, re.MULTILINE))

@@ -1,21 +1,29 @@
-"""What host and plugin do the same way: sockets, grpcio's options, worker threads, the broker's book-keeping.
+"""What host and plugin do the same way: sockets, grpcio's options, worker threads, the broker.
 
 Knows nothing of processes. Importing it imports no grpc.
 """
 
 from ._broker import Announcement as Announcement
-from ._broker import Broker as Broker
+from ._broker import Side as Side
+from ._broker import Stream as Stream
+from ._carrier import Carrier as Carrier
+from ._carrier import PlainCarrier as PlainCarrier
+from ._carrier import Route as Route
 from ._listener import Listener as Listener
 from ._listener import Network as Network
 from ._listener import default_network as default_network
 from ._listener import listen as listen
+from ._listener import network_of as network_of
 from ._options import CHANNEL_OPTIONS as CHANNEL_OPTIONS
 from ._options import MESSAGE_MAX as MESSAGE_MAX
 from ._options import SERVER_OPTIONS as SERVER_OPTIONS
+from ._options import server_arguments as server_arguments
 from ._sockets import PATH_MAX as PATH_MAX
 from ._sockets import PrivateDirectory as PrivateDirectory
 from ._sockets import share_with as share_with
 from ._sockets import socket_path as socket_path
+from ._sync_broker import Broker as Broker
+from ._sync_broker import BrokeredServer as BrokeredServer
 from ._target import target as target
 from ._workers import Workers as Workers
 
@@ -26,12 +34,20 @@ __all__ = [
     "SERVER_OPTIONS",
     "Announcement",
     "Broker",
+    "BrokeredServer",
+    "Carrier",
     "Listener",
     "Network",
+    "PlainCarrier",
     "PrivateDirectory",
+    "Route",
+    "Side",
+    "Stream",
     "Workers",
     "default_network",
     "listen",
+    "network_of",
+    "server_arguments",
     "share_with",
     "socket_path",
     "target",

@@ -15,7 +15,7 @@ Network = Literal["unix", "tcp"]
 _LOOPBACK = "127.0.0.1"
 
 
-class _Bindable(Protocol):
+class Bindable(Protocol):
     """What both of grpcio's servers, ``grpc.Server`` and ``grpc.aio.Server``, have in common here."""
 
     def add_insecure_port(self, address: str) -> int: ...
@@ -37,8 +37,13 @@ def default_network() -> Network:
     return "tcp" if sys.platform == "win32" else "unix"
 
 
+def network_of(address: Address) -> Network:
+    """Return the network of an address."""
+    return "tcp" if isinstance(address, Tcp) else "unix"
+
+
 def listen(
-    server: _Bindable,
+    server: Bindable,
     asked: PluginEnvironment,
     network: Network | None = None,
     environment: Mapping[str, str] | None = None,
@@ -73,14 +78,14 @@ def listen(
         return Listener(address, undo.pop_all())
 
 
-def _bind_unix(server: _Bindable, address: Unix) -> None:
+def _bind_unix(server: Bindable, address: Unix) -> None:
     try:
         server.add_insecure_port(target(address))
     except RuntimeError as error:  # all that grpcio says of a failed bind
         raise MachineFault(f"cannot listen at {address.path!r}: {error}") from None
 
 
-def _bind_tcp(server: _Bindable, low: int, high: int) -> Tcp:
+def _bind_tcp(server: Bindable, low: int, high: int) -> Tcp:
     for port in range(low, high + 1):
         if port and _is_taken(port):
             continue

@@ -1,5 +1,7 @@
 """grpcio's settings, in one place for both sides. Imports no grpc."""
 
+from collections.abc import Iterable
+
 MESSAGE_MAX = 256 * 1024 * 1024
 """Bytes in one message. Terraform's providers allow as much: a size error is a better answer than the OOM killer.
 
@@ -15,6 +17,12 @@ SERVER_OPTIONS: tuple[tuple[str, int | str], ...] = (
     # With grpcio's default two plugins can bind one TCP port, and the kernel deals calls out to both.
     ("grpc.so_reuseport", 0),
 )
+
+
+def server_arguments(more: Iterable[tuple[str, int | str]]) -> list[tuple[str, int | str]]:
+    """Return ours and ``more``, which win: of an option given twice grpcio takes the first."""
+    return list((dict(SERVER_OPTIONS) | dict(more)).items())
+
 
 CHANNEL_OPTIONS: tuple[tuple[str, int | str], ...] = (
     *_SIZES,

@@ -13,7 +13,7 @@ from goplugin.pluginlib import aio
 HANDSHAKE = Handshake(protocol_version=1, cookie_key="BASIC_PLUGIN", cookie_value="hello")
 
 
-def register(server: grpc.aio.Server, broker: pluginlib.Broker) -> None:
+def register(server: grpc.aio.Server, broker: pluginlib.aio.Broker) -> None:
     add_KVServicer_to_server(AsyncStore(), server)
 
 

@@ -47,7 +47,7 @@ def register(version: int, server: grpc.Server, broker: pluginlib.Broker) -> Non
     add_KVServicer_to_server(KV(), server)
 
 
-def register_aio(version: int, server: grpc.aio.Server, broker: pluginlib.Broker) -> None:
+def register_aio(version: int, server: grpc.aio.Server, broker: pluginlib.aio.Broker) -> None:
     (FOLDER / "served").write_text(str(version))
     add_KVServicer_to_server(AsyncKV(), server)
 

@@ -118,11 +118,11 @@ def register_kv(server: grpc.Server, broker: pluginlib.Broker) -> None:
     kv_pb2_grpc.add_KVServicer_to_server(KV(), server)
 
 
-def register_probe_aio(server: grpc.aio.Server, broker: pluginlib.Broker) -> None:
+def register_probe_aio(server: grpc.aio.Server, broker: pluginlib.aio.Broker) -> None:
     probe_pb2_grpc.add_ProbeServicer_to_server(AsyncProbe(), server)
 
 
-def register_kv_aio(server: grpc.aio.Server, broker: pluginlib.Broker) -> None:
+def register_kv_aio(server: grpc.aio.Server, broker: pluginlib.aio.Broker) -> None:
     kv_pb2_grpc.add_KVServicer_to_server(AsyncKV(), server)
 
 

@@ -22,7 +22,12 @@ GENERATORS = (
     "google.golang.org/grpc/cmd/protoc-gen-go-grpc@v1.3.0",  # later ones need a newer grpc-go than go-plugin 1.7.0
 )
 OURS = {"probe.proto": "internal/probev1", "kv.proto": "internal/kvv1"}
-PYTHON_ONLY = ("rule_set.proto", "notifier.proto", "streamer.proto")  # the Go side is somebody else's program
+PYTHON_ONLY = (
+    "rule_set.proto",
+    "notifier.proto",
+    "streamer.proto",
+    "counter.proto",
+)  # the Go side is somebody else's program
 BATCH = {  # the project's own definitions; Python has its stubs elsewhere
     "redpanda/runtime/v1alpha1/message.proto": "internal/batchv1",
     "redpanda/runtime/v1alpha1/processor.proto": "internal/batchv1",

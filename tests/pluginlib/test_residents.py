@@ -7,12 +7,12 @@ import grpc
 import kv_pb2_grpc
 import pytest
 
-from goplugin.handshake import Misuse, Unix
+from goplugin.handshake import HostDialTimeout, Misuse, PluginEnvironment
 from goplugin.pluginlib._residents import Residents, note_services
 from goplugin.pluginlib._services import RESIDENT, Directory
 from goplugin.pluginlib._wire import announce, entry
 from goplugin.proto import health, plugin
-from goplugin.transport import Announcement, Broker, Workers
+from goplugin.transport import Broker, PlainCarrier, Side, Workers
 
 
 def details(path: str) -> Any:
@@ -118,11 +118,12 @@ def test_a_handler_is_of_the_methods_kind(method: Any, kind: tuple[bool, bool]) 
 
 
 def test_an_announcement_reaches_the_broker_and_a_bad_one_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    broker = Broker()
+    broker = Broker(Side.HOST, PlainCarrier(PluginEnvironment()))
     announce(broker, plugin.ConnInfo(service_id=5, network="unix", address="/a"))
-    assert broker.take(5) == Announcement(id=5, address=Unix("/a"))
+    broker.dial(5, timeout=0).close()
     assert caplog.records == []
     announce(broker, plugin.ConnInfo(service_id=6, network="tcp", address="no port"))
-    assert broker.take(6) is None
+    with pytest.raises(HostDialTimeout):
+        broker.dial(6, timeout=0)
     [record] = caplog.records
     assert (record.levelname, record.__dict__["id"]) == ("WARNING", 6)

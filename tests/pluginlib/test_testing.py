@@ -40,7 +40,7 @@ def register(server: Any, broker: pluginlib.Broker) -> None:
     kv_pb2_grpc.add_KVServicer_to_server(KV(), server)
 
 
-async def register_aio(server: Any, broker: pluginlib.Broker) -> None:
+async def register_aio(server: Any, broker: pluginlib.aio.Broker) -> None:
     await asyncio.sleep(0)
     kv_pb2_grpc.add_KVServicer_to_server(AioKV(), server)
 

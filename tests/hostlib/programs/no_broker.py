@@ -1,0 +1,5 @@
+"""Serves everything but the broker."""
+
+from bare_plugin import Plugin
+
+Plugin().without("/plugin.GRPCBroker/StartStream").serve()

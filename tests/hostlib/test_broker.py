@@ -1,0 +1,311 @@
+"""Brokered connections between our host and our plugin: both shells of either, both networks, both directions."""
+
+import asyncio
+import inspect
+import json
+import os
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import grpc
+import pytest
+from brokering import METHOD, Answers, asked
+from shells import HANDSHAKE, SUPPORT, program
+
+from goplugin import hostlib
+from goplugin.handshake import Misuse, PluginDialTimeout, PluginFault, PluginLost, Tcp, Unix
+from goplugin.hostlib import aio
+from goplugin.transport._broker import PENDING_MAX
+
+MANY = 200
+PATIENCE = 60.0  # seconds for what should take none
+
+
+class Loop:
+    """An event loop on a thread of its own, so that a test can do something else meanwhile."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        async def stepped() -> Any:
+            result = step()
+            return await asyncio.wait_for(result, PATIENCE) if inspect.isawaitable(result) else result
+
+        return asyncio.run_coroutine_threadsafe(stepped(), self._loop).result(PATIENCE)
+
+    def close(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(PATIENCE)
+        self._loop.close()
+
+
+class Host:
+    """A client of either shell, and what it brokers."""
+
+    def __init__(self, kind: str, command: list[str]) -> None:
+        self._loop = Loop() if kind == "aio" else None
+        self.others = ThreadPoolExecutor(2)
+        plugins: dict[str, Callable[[Any], Any]] = {"echo": lambda channel: channel}
+        make: Any = aio.Client if kind == "aio" else hostlib.Client
+        self.client: Any = self.run(lambda: make(command, HANDSHAKE, plugins, env=SUPPORT))
+        self.run(lambda: self.client.start())
+
+    def run(self, step: Callable[[], Any]) -> Any:
+        return step() if self._loop is None else self._loop.run(step)
+
+    def let(self, action: str, **arguments: Any) -> Any:
+        """Let the plugin do something, and return its whole answer."""
+        request = json.dumps({"do": action, **arguments}).encode()
+        return json.loads(self.call(self.client.channel, "/test.Brokers/Do", request))
+
+    def call(self, channel: Any, method: str, request: bytes) -> bytes:
+        answer: bytes = self.run(lambda: channel.unary_unary(method)(request, timeout=PATIENCE))
+        return answer
+
+    @property
+    def broker(self) -> Any:
+        return self.client.broker
+
+    def serve(self, id: int) -> Any:
+        return self.run(lambda: self.broker.accept_and_serve(id, Answers(b"host").register))
+
+    def dial(self, id: int, timeout: float = 5) -> Any:
+        return self.run(lambda: self.broker.dial(id, timeout))
+
+    def ask(self, id: int, timeout: float = 5) -> str:
+        channel = self.dial(id, timeout)
+        try:
+            answer: bytes = self.run(lambda: asked(channel)(b"the plugin", timeout=PATIENCE))
+            return answer.decode()
+        finally:
+            self.run(lambda: channel.close())
+
+    def ask_while(self, id: int, event: Callable[[], object]) -> str:
+        """Dial an id, let something happen while the dial waits, and return its answer."""
+        answer = self.others.submit(self.ask, id, PATIENCE - 1)
+        until(lambda: id in self.broker._ledger._dials)
+        event()
+        return answer.result(PATIENCE)
+
+    def stop(self) -> Any:
+        return self.run(lambda: self.client.stop())
+
+    def close(self) -> None:
+        self.stop()
+        self.others.shutdown()
+        if self._loop is not None:
+            self._loop.close()
+
+
+def until(condition: Callable[[], object]) -> None:
+    limit = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+
+
+Start = Callable[..., Host]
+
+
+@pytest.fixture(params=["sync", "aio"])
+def start(request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Start hosts of either shell, and stop each in the end."""
+    made: list[Host] = []
+
+    def start(name: str, *arguments: str) -> Host:
+        made.append(Host(request.param, [*program(name), *arguments]))
+        return made[-1]
+
+    yield start
+    for host in made:
+        host.close()
+
+
+@pytest.fixture(params=["sync", "aio"])
+def plugin(request: pytest.FixtureRequest) -> str:
+    shell: str = request.param
+    return shell
+
+
+@pytest.fixture
+def host(start: Start, plugin: str) -> Host:
+    return start("brokers.py", plugin, "unix")
+
+
+# Both directions
+
+
+@pytest.mark.parametrize("network", ["unix", "tcp"])
+def test_each_side_calls_what_the_other_serves_on_the_network_of_the_main_connection(
+    start: Start, plugin: str, network: str, nothing_left: str
+) -> None:
+    host = start("brokers.py", plugin, network)
+    [theirs] = host.let("serve_many", count=1)["result"]
+    assert host.ask(theirs) == "plugin the plugin"
+    ours = host.serve(host.broker.next_id())
+    assert host.let("ask", id=ours.id)["result"] == "host the host"
+    assert (theirs, ours.id) == (1, 1), "each side has its own ids"
+    if network == "tcp":
+        assert isinstance(ours.address, Tcp)
+        assert ours.address.port in range(10_000, 25_001)
+    else:
+        assert isinstance(ours.address, Unix)
+        assert host.client.line.address.path.rpartition("/")[0] == ours.address.path.rpartition("/")[0]
+
+
+def test_what_the_plugin_serves_before_there_is_a_host_is_announced_once_there_is(host: Host) -> None:
+    assert host.ask(1000) == "plugin the plugin"
+
+
+def test_a_dial_waits_for_what_the_other_side_serves_later(host: Host) -> None:
+    assert host.ask_while(7, lambda: host.let("serve", id=7)) == "plugin the plugin"
+    host.let("ask_later", id=8)
+    host.serve(8)
+    assert host.let("answer")["result"] == {"result": "host the host"}
+
+
+def test_what_nobody_serves_is_a_timeout_of_the_other_side(host: Host) -> None:
+    with pytest.raises(PluginDialTimeout, match=r"the plugin did not serve the brokered connection 5 within 0\.2 s"):
+        host.ask(5, 0.2)
+    failed = host.let("ask", id=5, timeout=0.2)
+    assert (failed["error"], failed["id"]) == ("HostDialTimeout", 5)
+    assert host.ask(1000) == "plugin the plugin", "and nothing else is harmed"
+
+
+def test_an_id_is_announced_once_so_it_is_dialled_once(host: Host) -> None:
+    served = host.serve(3)
+    assert "result" in host.let("ask", id=3)
+    assert host.let("ask", id=3, timeout=0.1)["error"] == "HostDialTimeout"
+    host.run(lambda: served.close())
+
+
+def test_an_id_is_served_once_at_a_time_and_again_after_its_close(host: Host, nothing_left: str) -> None:
+    served = host.serve(3)
+    with pytest.raises(Misuse, match="connection 3 is served already"):
+        host.serve(3)
+    assert "result" in host.let("ask", id=3)
+    for _ in range(2):
+        host.run(lambda: served.close())
+    assert not os.path.exists(served.address.path)
+    again = host.serve(3)
+    assert host.let("ask", id=3)["result"] == "host the host"
+    host.run(lambda: again.close())
+
+    host.let("serve", id=4)
+    assert host.let("serve", id=4)["error"] == "Misuse"
+    assert host.ask(4) == "plugin the plugin"
+    host.let("close", id=4)
+    host.let("serve", id=4)
+    assert host.ask(4) == "plugin the plugin"
+
+
+def test_a_server_that_was_closed_answers_no_more_and_the_channel_says_so(host: Host) -> None:
+    host.let("serve", id=4)
+    channel = host.dial(4)
+    assert host.call(channel, METHOD, b"x") == b"plugin x"
+    host.let("close", id=4)
+    with pytest.raises(grpc.RpcError) as failed:
+        host.call(channel, METHOD, b"x")
+    assert failed.value.code() is grpc.StatusCode.UNAVAILABLE
+    host.run(lambda: channel.close())
+
+
+def test_a_register_that_fails_leaves_the_id_free_and_nothing_behind(host: Host) -> None:
+    def fail(server: Any) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        host.run(lambda: host.broker.accept_and_serve(3, fail))
+    host.serve(3)
+    assert host.let("ask", id=3)["result"] == "host the host"
+
+
+# Many, and too many
+
+
+def test_hundreds_of_brokered_servers_on_each_side_end_with_the_plugin(host: Host, nothing_left: str) -> None:
+    """``nothing_left`` sees to it that no thread, descriptor or socket of them stays."""
+    theirs = host.let("serve_many", count=MANY)["result"]
+    assert {host.ask(id) for id in theirs} == {"plugin the plugin"}
+    ours = [host.serve(host.broker.next_id()).id for _ in range(MANY)]
+    answers = host.let("ask_many", ids=ours)
+    assert answers["result"] == ["host the host"] * MANY
+    assert host.stop().how == "shutdown"
+
+
+def test_channels_that_are_left_open_end_with_the_plugin(host: Host) -> None:
+    left = [host.dial(id) for id in host.let("serve_many", count=3)["result"]]
+    for channel in left:
+        assert host.call(channel, METHOD, b"x") == b"plugin x"
+    host.let("leave_open", ids=[host.serve(host.broker.next_id()).id for _ in range(3)])
+    assert host.stop().how == "shutdown"
+    with pytest.raises(Misuse, match="the plugin was stopped"):
+        host.call(left[0], METHOD, b"x")
+
+
+def test_a_flood_of_announcements_keeps_the_newest(start: Start) -> None:
+    host = start("floods_broker.py")
+    channel = host.dial(20_000, PATIENCE - 1)
+    host.run(lambda: channel.close())
+    assert len(host.broker._ledger._pending) in (PENDING_MAX - 1, PENDING_MAX)
+
+
+# The end
+
+
+def test_a_plugin_that_dies_while_a_dial_waits_is_lost_at_once(host: Host) -> None:
+    def die() -> None:
+        with pytest.raises((grpc.RpcError, PluginLost)):
+            host.let("die")
+
+    began = time.monotonic()
+    with pytest.raises(PluginLost) as lost:
+        host.ask_while(7, die)
+    assert time.monotonic() - began < PATIENCE / 2
+    assert lost.value.exit_code == 7
+    with pytest.raises(PluginLost):
+        host.serve(1)
+    with pytest.raises(PluginLost):
+        host.dial(1)
+
+
+def test_a_stop_wakes_the_dials_that_wait_and_ends_the_broker(host: Host) -> None:
+    broker = host.broker
+    with pytest.raises(Misuse, match=r"the plugin is being stopped|the plugin was stopped"):
+        host.ask_while(7, host.stop)
+    with pytest.raises(Misuse, match="the plugin was stopped"):
+        host.run(lambda: broker.dial(1))
+    with pytest.raises(Misuse, match="the plugin was stopped"):
+        host.run(lambda: broker.accept_and_serve(1, Answers(b"host").register))
+
+
+def test_a_stop_does_not_wait_for_a_dial_of_the_plugin(host: Host) -> None:
+    answer = host.others.submit(host.let, "ask", id=7, timeout=PATIENCE)
+    until(lambda: host.let("dialled")["result"] == [7])
+    stopped = host.stop()
+    assert stopped.how == "shutdown"
+    failed = answer.result(PATIENCE)
+    assert (failed["error"], failed["text"]) == ("Misuse", "the broker is closed: host and plugin have parted")
+
+
+def test_a_call_on_a_brokered_server_may_end_while_the_plugin_stops(host: Host) -> None:
+    host.let("serve_slowly", id=7)
+    channel = host.dial(7)
+    answer = host.others.submit(host.call, channel, METHOD, b"x")
+    assert host.let("await_slow_call")["result"]
+    assert host.stop().how == "shutdown"
+    assert answer.result(PATIENCE) == b"slow plugin x"
+
+
+def test_a_plugin_without_a_broker_says_so_at_once(start: Start) -> None:
+    host = start("no_broker.py")
+    began = time.monotonic()
+    with pytest.raises(PluginFault, match="the plugin ended its broker stream"):
+        host.ask(1, PATIENCE - 1)
+    assert time.monotonic() - began < PATIENCE / 2

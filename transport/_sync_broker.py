@@ -1,0 +1,242 @@
+"""The broker's shell with threads: serves, dials and waits as ``_broker.py`` decides. Never sends: StartStream does."""
+
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from time import monotonic
+from typing import TYPE_CHECKING, Self
+from weakref import WeakKeyDictionary, finalize
+
+from ..handshake import GoPluginError
+from ._broker import DIAL_WITHIN, Announcement, Ledger, Side, Stream
+from ._carrier import Carrier, Route
+from ._listener import Listener
+from ._options import server_arguments
+from ._workers import Workers
+
+if TYPE_CHECKING:
+    import grpc
+
+SERVE_WORKERS = 10
+"""Handler threads of a brokered server, each started when it is first needed."""
+
+STOP_WITHIN = 1.0  # seconds for grpcio to end calls that are cancelled; it waits for no handler
+
+
+class BrokeredServer:
+    """A server for the other side, made by ``Broker.accept_and_serve``. A context manager: leaving it closes it.
+
+    Attributes:
+        id: what the other side dials.
+        address: where it listens.
+    """
+
+    def __init__(self, id: int, server: "grpc.Server", listener: Listener, undo: ExitStack) -> None:
+        self.id, self.address = id, listener.address
+        self._server, self._undo = server, undo
+        self._lock = threading.Lock()
+
+    def close(self, grace: float = 0.0) -> None:
+        """End the serving; calls that still run after ``grace`` seconds are cancelled. Closing twice is fine."""
+        self.stop(grace).wait(grace + STOP_WITHIN)
+        self.release()
+
+    def stop(self, grace: float) -> threading.Event:
+        """Begin to end the serving; return what is set once no call is left. For the broker."""
+        return self._server.stop(grace)
+
+    def release(self) -> None:
+        """Let go of everything, once it was stopped. For the broker."""
+        with self._lock:
+            undo = self._undo.pop_all()
+        undo.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+class Broker:
+    """More connections between a host and its plugin, under ids that the two tell each other in messages of their own.
+
+    ::
+
+        id = broker.next_id()
+        with broker.accept_and_serve(id, lambda server: add_ProgressServicer_to_server(Progress(), server)):
+            stub.Work(WorkRequest(progress=id))
+
+        # and on the other side
+        with broker.dial(request.progress) as channel:
+            ProgressStub(channel).Report(…)
+
+    Host and plugin both serve and dial, and all of it ends with the plugin. Safe to use from any thread.
+
+    Args:
+        other: who is at the other end.
+        carrier: how connections are made.
+        dress: what becomes of a dialled channel before the caller gets it.
+        explain: gives what to raise for an error of the book-keeping, where somebody knows better.
+        clock: in seconds.
+    """
+
+    def __init__(
+        self,
+        other: Side,
+        carrier: Carrier,
+        *,
+        dress: "Callable[[grpc.Channel], grpc.Channel]" = lambda channel: channel,
+        explain: Callable[[GoPluginError], Exception] = lambda error: error,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
+        self._ledger = Ledger(other)
+        self._carrier, self._dress, self._explain, self._clock = carrier, dress, explain, clock
+        self._lock = threading.RLock()  # a signal handler may close the broker while its thread holds the lock
+        self._servers: dict[int, BrokeredServer] = {}
+        self._routes: WeakKeyDictionary[grpc.Channel, Route] = WeakKeyDictionary()
+
+    def next_id(self) -> int:
+        """Return an id that this side has not used, to serve it and to tell it to the other side."""
+        return self._ledger.next_id()
+
+    def accept_and_serve(
+        self,
+        id: int,
+        register: "Callable[[grpc.Server], object]",
+        *,
+        workers: int = SERVE_WORKERS,
+        server_options: Sequence[tuple[str, int | str]] = (),
+        interceptors: "Sequence[grpc.ServerInterceptor]" = (),
+    ) -> BrokeredServer:
+        """Serve the brokered connection ``id`` on a server of its own, until it is closed or the plugin is over.
+
+        Returns at once. Whoever dials the id finds the server, if it does so within five seconds.
+
+        Args:
+            id: from ``next_id``, usually.
+            register: adds services to the server, usually with the generated ``add_…Servicer_to_server``.
+            workers: threads for its calls; more calls at once wait.
+            server_options: grpcio's, after and over `transport.SERVER_OPTIONS`.
+            interceptors: grpcio's.
+
+        Raises:
+            Misuse: this side serves the id already, it is none, or host and plugin have parted.
+            PluginLost: in a host, the plugin's process has ended.
+            PluginFault, HostFault: the plugin, or the host, takes no announcements.
+            MachineFault: there is no place for one more socket.
+        """
+        import grpc
+
+        with self._explained(), self._lock:
+            self._ledger.serve(id)
+        with ExitStack() as undo:
+            undo.callback(self._unserve, id)
+            pool = Workers(workers, f"goplugin-brokered-{id}")
+            undo.callback(pool.shutdown, wait=False, cancel_futures=True)
+            server = grpc.server(pool, interceptors=list(interceptors), options=server_arguments(server_options))
+            undo.callback(server.stop, 0)
+            try:
+                register(server)
+                listener = self._carrier.listen(server)
+                undo.callback(listener.close)
+            finally:
+                server.start()  # also where it has failed: grpcio frees no server that never ran
+            served = BrokeredServer(id, server, listener, undo.pop_all())
+        try:
+            with self._explained(), self._lock:
+                self._ledger.announce(Announcement(id=id, address=served.address))
+                self._servers[id] = served
+        except BaseException:
+            served.close()
+            raise
+        return served
+
+    def dial(self, id: int, timeout: float = DIAL_WITHIN) -> "grpc.Channel":
+        """Return a channel to what the other side serves as ``id``; wait ``timeout`` seconds for its announcement.
+
+        grpcio connects with the first call. The channel is the caller's to close; one left open is closed with the
+        plugin. Each time that the other side serves an id it can be dialled once.
+
+        Raises:
+            PluginDialTimeout: in a host, the plugin did not announce the id in time.
+            HostDialTimeout: in a plugin, the host did not.
+            PluginLost: in a host, the plugin's process has ended.
+            PluginFault, HostFault: the plugin, or the host, ended the stream on which it announces.
+            Misuse: the id is being dialled already, it is none, or host and plugin have parted.
+        """
+        woken = threading.Event()
+        with self._explained():
+            with self._lock:
+                dial = self._ledger.dial(id, self._clock(), timeout, woken.set)
+            try:
+                woken.wait(timeout)
+            finally:
+                with self._lock:
+                    self._ledger.leave(dial)
+            address = dial.result().address
+            with self._lock, ExitStack() as undo:
+                self._ledger.check_open()
+                route = self._carrier.route(address)
+                undo.callback(route.close)
+                channel = route.channel()
+                self._routes[channel] = route
+                finalize(channel, undo.pop_all().close).atexit = False
+        return self._dress(channel)
+
+    def announced(self, announcement: Announcement) -> None:
+        """Note what the other side announced. For the StartStream call."""
+        with self._lock:
+            self._ledger.announced(announcement, self._clock())
+
+    def opened(self, stream: Stream) -> None:
+        """Note that the stream is open. For the StartStream call."""
+        with self._lock:
+            self._ledger.opened(stream)
+
+    def outgoing(self, stream: Stream) -> Announcement | None:
+        """Return what to announce next, or None for now. For the StartStream call."""
+        with self._lock:
+            return self._ledger.outgoing(stream)
+
+    def ended(self, stream: Stream) -> None:
+        """Note that the stream is over. For the StartStream call."""
+        with self._lock:
+            self._ledger.ended(stream)
+
+    def refuse(self) -> None:
+        """Broker nothing more: dials that wait fail. What is there remains until ``close``."""
+        with self._lock:
+            self._ledger.close()
+
+    def close(self, grace: float = 0.0) -> None:
+        """Close every brokered server and channel; calls on these servers have ``grace`` seconds to end.
+
+        Host and plugin do it when they part. Closing twice is fine.
+        """
+        self.refuse()
+        with self._lock:
+            servers, routes = list(self._servers.values()), list(self._routes.items())
+        limit = self._clock() + grace + STOP_WITHIN
+        for stopped in [server.stop(grace) for server in servers]:
+            stopped.wait(max(0.0, limit - self._clock()))
+        for server in servers:
+            server.release()
+        for channel, route in routes:
+            channel.close()
+            route.close()
+
+    def _unserve(self, id: int) -> None:
+        with self._lock:
+            self._ledger.unserve(id)
+            self._servers.pop(id, None)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except GoPluginError as error:
+            instead = self._explain(error)
+            if instead is error:
+                raise
+            raise instead from error
