@@ -17,6 +17,8 @@ COVERED_BY = {
     "batch/_errors.py": "batch/test_document.py",
     "batch/_stats.py": "batch/test_flow.py",
     # The shells, which whole processes go through.
+    "transport/_sync_broker.py": "transport/test_broker_shells.py",
+    "transport/aio.py": "transport/test_broker_shells.py",
     "hostlib/_aio_link.py": "hostlib/test_aio_client.py",
     "hostlib/_link.py": "hostlib/test_sync_client.py",
     "hostlib/_plugin.py": "hostlib/test_client.py",
