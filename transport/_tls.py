@@ -88,12 +88,8 @@ class Tls:
         Raises:
             PeerRefused: it is not who it should be, or does not speak HTTP/2.
         """
-        if self._pinned is not None:
-            presented = session.getpeercert(binary_form=True)
-            if presented is None:
-                raise PeerRefused(Refusal.NO_CERTIFICATE)
-            if presented != self._pinned:
-                raise PeerRefused(Refusal.OTHER_CERTIFICATE)
+        if self._pinned is not None and session.getpeercert(binary_form=True) != self._pinned:
+            raise PeerRefused(Refusal.OTHER_CERTIFICATE)
         if session.selected_alpn_protocol() != _HTTP2:
             raise PeerRefused(Refusal.NO_HTTP2)
 

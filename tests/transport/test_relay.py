@@ -36,7 +36,7 @@ from tls_peers import (
     vanish,
 )
 
-from goplugin.handshake import Address, Tcp, Unix
+from goplugin.handshake import Address, MachineFault, Tcp, Unix
 from goplugin.transport import CHANNEL_OPTIONS
 from goplugin.transport._reactor import READ, WRITE, Reactor
 from goplugin.transport._relay import Joint
@@ -277,6 +277,34 @@ def test_small_packets_go_at_once_over_tcp(served: Serving, dialled: Callable[..
         relay, _ = dialled(Tcp(*listener.getsockname()))
         with connect(path_of(relay)), listener.accept()[0]:
             assert no_delay(listener.getsockname())
+
+
+def mistaken(*_: object) -> int:
+    return 1 // 0
+
+
+def test_a_mistake_in_an_endpoint_closes_the_joint_and_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    left, right = Wire(), Wire()
+    errors: list[Exception | None] = []
+    joint = Joint(Reactor(), left, right, errors.append)
+    joint.start()
+    monkeypatch.setattr(left, "receive", mistaken)
+    with pytest.raises(ZeroDivisionError):
+        left.ready(READ)
+    assert (left.closed, right.closed, errors) == (True, True, [None])
+
+
+def test_a_mistake_in_one_connection_is_logged_and_leaves_the_others_alone(
+    served: Serving, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    relay = served()
+    with monkeypatch.context() as patched:
+        patched.setattr(Tls, "judge", mistaken)
+        with connect_tls(relay.address, GO) as outer:
+            assert ends(outer)
+    assert "ZeroDivisionError" in caplog.text
+    outer, inner = relay.pair()
+    close(outer, inner)
 
 
 # Bounds
@@ -553,7 +581,8 @@ def test_closing_carries_the_last_words_first(served: Serving) -> None:
 
 def test_closing_drops_what_does_not_end_by_itself(served: Serving) -> None:
     relay = served()
-    (outer, inner), stalling = relay.pair(), connect(relay.address)
+    stalling = connect(relay.address)  # accepted first
+    outer, inner = relay.pair()
     relay.relay.close(within=0.05)
     for sock in (outer, inner, stalling):
         assert ends(sock)
@@ -573,6 +602,44 @@ def test_a_relay_can_be_closed_by_its_own_callback(served: Serving, nothing_left
         with connect(path_of(relay)) as inner:
             assert closed.wait(PATIENCE)
             assert ends(inner)
+
+
+def test_a_thread_that_does_not_answer_is_no_reason_to_wait_for_ever(
+    served: Serving, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goplugin.transport._relay._DROPPING", 0.1)
+    relay, held, go_on = served(), threading.Event(), threading.Event()
+
+    def blocking(self: Relay) -> None:
+        held.set()
+        go_on.wait(PATIENCE)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Relay, "_stop", blocking)
+        with pytest.raises(MachineFault, match="did not answer"):
+            relay.relay.close(within=0.01)
+    go_on.set()
+    relay.relay.close()
+
+
+class Hectic(socket.socket):
+    """A listener whose first clients have gone before they are accepted."""
+
+    aborted = 3
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        if self.aborted:
+            self.aborted -= 1
+            raise ConnectionAbortedError
+        return super().accept()
+
+
+def test_a_client_that_is_gone_before_it_is_accepted_holds_up_nobody(nothing_left: str) -> None:
+    path, inner = os.path.join(nothing_left, "outer"), Inner()
+    listener = Hectic(fileno=listening(Unix(path)).detach())
+    relay = serve(listener, InnerServer(inner, os.environ), MUTUAL.server, Refusals())
+    close(connect_tls(path, GO), inner.accept(), relay, inner)
+    os.unlink(path)
 
 
 def test_where_grpcio_is_gone_a_verified_peer_is_dropped(served: Serving, caplog: pytest.LogCaptureFixture) -> None:
