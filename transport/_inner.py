@@ -18,19 +18,14 @@ import sys
 import threading
 from collections.abc import Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Protocol
 
 from ..handshake import MachineFault
+from ._listener import Bindable
 from ._sockets import PrivateDirectory, socket_path
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4  # linux/prctl.h
 _BACKLOG = 128
-
-
-class Bindable(Protocol):
-    """What both of grpcio's servers, ``grpc.Server`` and ``grpc.aio.Server``, have in common here."""
-
-    def add_insecure_port(self, address: str) -> int: ...
+_TABLE = "/proc/net/unix"
 
 
 class Stranger(ConnectionError):
@@ -103,8 +98,11 @@ class InnerListener:
             path = socket_path(directory.path).path
             self.socket = undo.enter_context(socket.socket(socket.AF_UNIX))
             self.socket.setblocking(False)
-            self.socket.bind(path)
-            self.socket.listen(_BACKLOG)
+            try:
+                self.socket.bind(path)
+                self.socket.listen(_BACKLOG)
+            except OSError as error:
+                raise MachineFault(f"cannot listen at {path!r}: {error.strerror}") from None
             reached = _hidden(path, undo)
             if sys.platform == "linux":
                 os.rmdir(directory.path)
@@ -207,12 +205,12 @@ def _hidden(path: str, undo: ExitStack) -> str:
     except OSError as error:
         raise MachineFault(f"another process of this user interfered with a private socket: {error}") from None
     reached = f"/proc/self/fd/{held}"
-    if not os.path.exists(reached):
-        raise MachineFault("AutoMTLS needs /proc, which is not mounted")
+    if not os.path.exists(reached) or not os.path.exists(_TABLE):
+        raise MachineFault("the relay needs /proc, which is not mounted")
     return reached
 
 
 def _sockets_at(path: str) -> int:
     """Return how many sockets have that name: the listening one, and one for each connection made to it."""
-    with open("/proc/net/unix", "rb") as table:
+    with open(_TABLE, "rb") as table:
         return sum(line.rstrip(b"\n").endswith(b" " + os.fsencode(path)) for line in table)

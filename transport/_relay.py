@@ -103,6 +103,7 @@ class Joint:
     ) -> None:
         self._reactor, self._left, self._right, self._over = reactor, left, right, over
         self._there, self._back = _Way(left, right), _Way(right, left)
+        self._flowing = False
         self._look: Timer | None = None
         self._warned = False
         self._closed = False
@@ -145,13 +146,18 @@ class Joint:
 
     def _settle(self) -> None:
         there, back = self._there, self._back
-        if there.finished and back.finished and not there.stuck and not back.stuck:
+        stuck = there.stuck or back.stuck
+        if there.finished and back.finished and not stuck:
             self.close()
             return
+        flowing = not stuck and not there.finished and not back.finished
+        if flowing and self._flowing:
+            return  # nothing has changed, as for nearly every read
+        self._flowing = flowing
         self._left.watch(_events(there, back), self._left_ready)
         self._right.watch(_events(back, there), self._right_ready)
         # A way that is stuck reads no more, and so would never learn that its source is gone.
-        if self._look is None and (there.stuck or back.stuck):
+        if self._look is None and stuck:
             self._look = self._reactor.later(LINGER, self._look_after)
 
     def _look_after(self) -> None:
@@ -239,7 +245,12 @@ class Relay:
         self._stopped = False
         self._over = threading.Event()
         _relays.add(self)
-        _reactor.call(self._listen)
+        try:
+            _reactor.call(self._listen)
+        except RuntimeError as error:
+            listener.close()
+            undo.close()
+            raise MachineFault(f"there can be no thread for the relay: {error}") from None
 
     @property
     def connections(self) -> int:
@@ -252,19 +263,23 @@ class Relay:
         Close grpcio's side first; its last words are then carried to the end. Closing twice is fine.
 
         Args:
-            within: seconds for the connections to end. On the relay's own thread there is no waiting.
+            within: seconds for the connections to end; ``refused``, on the relay's own thread, cannot wait for them.
 
         Raises:
             MachineFault: the relay's thread does not answer.
         """
+        if _reactor.is_current():
+            for job in (self._stop, self._drop, self._undo.close):
+                _reactor.call(job)
+            return
         with self._undo:
             if self._over.is_set():
                 return
             _reactor.call(self._stop)
-            if not _reactor.is_current() and self._over.wait(within):
+            if self._over.wait(within):
                 return
             _reactor.call(self._drop)
-            if not _reactor.is_current() and not self._over.wait(_DROPPING):
+            if not self._over.wait(_DROPPING):
                 raise MachineFault(f"the relay's thread did not answer for {_DROPPING} seconds")
 
     def abandon(self) -> None:
@@ -384,6 +399,9 @@ def serve(listener: socket.socket, inner: InnerServer, tls: Tls, refused: Refuse
         tls: a server's.
         refused: told of every connection that was not let in.
         within: seconds for a connection to be let in.
+
+    Raises:
+        MachineFault: there can be no thread for it.
     """
 
     def steps(sock: socket.socket) -> Steps[_Pair]:
@@ -420,9 +438,13 @@ def dial(
         within: seconds for a connection to be made.
 
     Raises:
-        MachineFault: there can be no private socket, or the peer's host has no address.
+        PeerRefused: the peer's host has no address.
+        MachineFault: there can be no private socket, or no thread.
     """
-    family, name = _resolved(address)
+    try:
+        family, name = _resolved(address)
+    except (OSError, UnicodeError) as error:  # the latter for what can be no name at all
+        raise PeerRefused(Refusal.UNREACHABLE, str(error)) from None
 
     def steps(sock: socket.socket) -> Steps[_Pair]:
         with ExitStack() as undo:

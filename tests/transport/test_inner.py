@@ -1,6 +1,7 @@
 """The inner hop: nobody but this process gets through. The attackers are processes, of this and of another user."""
 
 import ctypes
+import errno
 import os
 import socket
 import subprocess
@@ -230,6 +231,15 @@ def test_a_server_that_cannot_bind_is_the_machines_fault(nothing_left: str) -> N
 
     with pytest.raises(MachineFault, match=r"cannot listen at .*: no"):
         InnerServer(Unwilling(), os.environ)
+
+
+def test_a_listener_that_cannot_bind_is_the_machines_fault(nothing_left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(socket.socket, "bind", full)
+    with pytest.raises(MachineFault, match=r"cannot listen at .*: No space left"):
+        InnerListener(os.environ)
 
 
 def test_without_proc_there_is_no_inner_hop(inner: Inner, nothing_left: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -783,6 +783,22 @@ def test_a_peer_that_cannot_be_reached_is_named_with_the_reason(
         assert os.strerror(reason) in refused.detail
 
 
+def test_a_peer_whose_host_has_no_address_is_refused_at_once() -> None:
+    with pytest.raises(PeerRefused) as caught:
+        dial(Tcp("x" * 64, 1), MUTUAL.client, Refusals())
+    assert caught.value.refusal is Refusal.UNREACHABLE
+
+
+def test_without_a_thread_there_is_no_relay(nothing_left: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(MachineFault, match="can't start"):
+            dial(Unix("/absent"), MUTUAL.client, Refusals())
+
+
 def test_a_peer_that_never_accepts_or_never_answers_is_given_up(
     dialled: Callable[..., tuple[DialRelay, Refusals]], nothing_left: str
 ) -> None:
