@@ -160,6 +160,7 @@ def test_any_text_is_refused_with_our_error(text: str) -> None:
         host_certificate(text, MOMENT)
 
 
+@pytest.mark.filterwarnings("ignore::cryptography.utils.CryptographyDeprecationWarning")  # what it will refuse
 @given(st.integers(0, len(GO.der) - 1), st.integers(0, 255), st.booleans())
 def test_a_damaged_certificate_is_refused_or_read_as_cryptography_reads_it(at: int, byte: int, cut: bool) -> None:
     der = GO.der[:at] if cut else GO.der[:at] + bytes([byte]) + GO.der[at + 1 :]
