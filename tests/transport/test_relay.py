@@ -24,7 +24,6 @@ from tls_peers import (
     PATIENCE,
     Inner,
     Refusals,
-    Wire,
     close,
     connect,
     connect_tls,
@@ -38,8 +37,6 @@ from tls_peers import (
 
 from goplugin.handshake import Address, MachineFault, Tcp, Unix
 from goplugin.transport import CHANNEL_OPTIONS
-from goplugin.transport._reactor import READ, WRITE, Reactor
-from goplugin.transport._relay import Joint
 from goplugin.transport.tls import (
     DialRelay,
     Identity,
@@ -231,32 +228,6 @@ def test_the_end_comes_after_all_that_was_sent_before_it(served: Serving) -> Non
         sending.result(PATIENCE)
 
 
-def test_readiness_that_nobody_asked_for_loses_and_doubles_nothing() -> None:
-    """Whatever an endpoint tells: the joint reads on only when the other one has taken everything."""
-    left, right = Wire(), Wire(room=3)
-    errors: list[Exception | None] = []
-    joint = Joint(Reactor(), left, right, errors.append)
-    left.arrived += b"abcdef"
-    joint.start()
-    assert (bytes(right.sent), left.events, right.events) == (b"abc", 0, READ | WRITE)
-    left.arrived += b"ghi"
-    left.ready(READ | WRITE)
-    right.ready(READ | WRITE)
-    assert right.sent == b"abc"
-    right.room = 100
-    right.ready(WRITE)
-    assert (bytes(right.sent), left.events, right.events) == (b"abcdef", READ, READ)
-    left.ended = True
-    left.ready(READ)
-    left.ready(READ)
-    assert (bytes(right.sent), right.finished, left.events) == (b"abcdefghi", True, 0)
-    right.ended = True
-    right.ready(READ)
-    assert (left.finished, left.closed, right.closed, errors) == (True, True, True, [None])
-    joint.close(ConnectionError())
-    assert errors == [None]
-
-
 def no_delay(peer: tuple[str, int]) -> bool:
     """Whether the socket of this process that is connected to ``peer`` sends small packets at once."""
     for name in os.listdir("/proc/self/fd"):
@@ -281,17 +252,6 @@ def test_small_packets_go_at_once_over_tcp(served: Serving, dialled: Callable[..
 
 def mistaken(*_: object) -> int:
     return 1 // 0
-
-
-def test_a_mistake_in_an_endpoint_closes_the_joint_and_is_not_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
-    left, right = Wire(), Wire()
-    errors: list[Exception | None] = []
-    joint = Joint(Reactor(), left, right, errors.append)
-    joint.start()
-    monkeypatch.setattr(left, "receive", mistaken)
-    with pytest.raises(ZeroDivisionError):
-        left.ready(READ)
-    assert (left.closed, right.closed, errors) == (True, True, [None])
 
 
 def test_a_mistake_in_one_connection_is_logged_and_leaves_the_others_alone(
@@ -351,7 +311,7 @@ def test_a_peer_that_does_not_read_is_sent_no_more_than_the_bounds(served: Servi
 def test_a_peer_that_takes_nothing_more_is_dropped_some_time_after_we_ended(
     served: Serving, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("goplugin.transport._relay.LINGER", 0.1)
+    monkeypatch.setattr("goplugin.transport._joint.LINGER", 0.1)
     relay = served()
     outer, inner = relay.pair()
     with outer:
