@@ -2,12 +2,14 @@
 # make check  linters and types
 # make test   fetch what the tests need, run all of them
 # make bench  figures against the floor and the peers
+# make soak   load and endurance: a thousand restarts, two gigabytes of output, five minutes of use; writes docs/soak.md
+# make fuzz   every parser against what a fuzzer makes up: TARGET=line for one of them, SECONDS=600 for longer
 PYTHON ?= python3
 BIN := .venv/bin
 PYTEST_ARGS ?=
 STRICT := $(if $(CI),--strict,)
 
-.PHONY: demo check test bench venv provision clean
+.PHONY: demo check test bench fuzz soak venv provision clean
 .DEFAULT_GOAL := test
 
 .venv/made:
@@ -39,10 +41,29 @@ provision: .venv/dev
 	$(BIN)/python interop_tests/support/provision.py $(STRICT)
 
 test: .venv/dev provision
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/run.py
+
+FUZZ = $(CURDIR)/build/fuzz
+SECONDS ?= 120
+TARGET ?= $(basename $(notdir $(wildcard tests/fuzz/*.py)))
+
+.venv/fuzz: .venv/dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e '.[fuzz]'
+	touch $@
+
+fuzz: .venv/fuzz
+	set -e; for target in $(TARGET); do \
+	  mkdir -p $(FUZZ)/$$target; \
+	  PYTHONPATH=tests/support $(BIN)/python tests/fuzz/$$target.py -max_total_time=$(SECONDS) -max_len=120 \
+	    -timeout=20 -rss_limit_mb=2048 -artifact_prefix=$(FUZZ)/$$target- $(FUZZ)/$$target; \
+	done
+
+soak: .venv/dev provision
+	GOPLUGIN_LOAD=10 $(BIN)/python -m pytest interop_tests/test_load.py
+	$(BIN)/python interop_tests/support/soak.py --page docs/soak.md
 
 clean:
 	rm -rf .venv build dist *.egg-info

@@ -10,7 +10,7 @@ import binascii
 from collections.abc import Collection
 
 from ._address import Address, parse_address
-from ._errors import HandshakeRefused, Misuse
+from ._errors import HandshakeRefused, Misuse, MultiplexingNotSupported
 from ._go import go_bool, go_int
 from ._record import record
 
@@ -19,6 +19,7 @@ LINE_MAX = 64 * 1024  # bufio.Scanner, with which a Go host reads, gives up here
 _PROTOCOLS = ("grpc", "netrpc")
 _FIELDS_MIN = 4
 _CERT_TEXT_MIN = 50  # up to here field 6 is "extra data of older implementations" and not a certificate (client.go:911)
+_GRPC_SERVER = "net/rpc exists in Go alone; the plugin needs a GRPCServer in its ServeConfig"
 _RECOMPILE = "a plugin built with a current go-plugin or goplugin speaks it"
 
 
@@ -64,7 +65,10 @@ class Line:
         """
         if len(raw) > LINE_MAX:
             raise HandshakeRefused(field="line", got=_text(raw), want=f"a line of at most {LINE_MAX} bytes")
-        parts = _text(raw).strip().split("|")
+        text = _text(raw).strip()
+        if "\n" in text:
+            raise HandshakeRefused(field="line", got=text, want="one line")
+        parts = text.split("|")
         if len(parts) < _FIELDS_MIN:
             raise HandshakeRefused(
                 field="line",
@@ -119,13 +123,15 @@ class Line:
 
         Raises:
             HandshakeRefused: naming the field, what came and what was wanted.
+            MultiplexingNotSupported: the one that says that the plugin lacks it.
         """
         if self.version not in versions:
             wanted = " or ".join(str(v) for v in sorted(versions))
             raise HandshakeRefused(field="protocol version", got=str(self.version), want=wanted)
         if self.protocol not in protocols:
             wanted = " or ".join(f'"{p}"' for p in protocols)
-            raise HandshakeRefused(field="protocol", got=self.protocol, want=wanted)
+            hint = _GRPC_SERVER if self.protocol == "netrpc" else ""
+            raise HandshakeRefused(field="protocol", got=self.protocol, want=wanted, hint=hint)
         if auto_mtls and self.server_cert is None:
             raise HandshakeRefused(
                 field="server certificate",
@@ -139,8 +145,11 @@ class Line:
                 got=_encode(self.server_cert),
                 want="none, for the host did not ask for AutoMTLS",
             )
-        if multiplex and go_bool(self.multiplex or "") is not True:
-            raise HandshakeRefused(
+        supported = go_bool(self.multiplex or "")
+        if multiplex and not supported:
+            # As in Go, what is no boolean is another fault than a plugin that cannot (client.go:931).
+            lacking = self.multiplex is None or supported is False
+            raise (MultiplexingNotSupported if lacking else HandshakeRefused)(
                 field="multiplexing",
                 got=self.multiplex or "",
                 want="true, for the host asked for a multiplexed broker",

@@ -41,7 +41,10 @@ def _init(self: object, /, *values: object, **named: object) -> None:
         judge()
 
 
-def _init_by_name(self: object, /, **named: object) -> None:
+def _init_by_name(self: object, /, *values: object, **named: object) -> None:
+    if values:
+        fields: tuple[str, ...] = getattr(type(self), "__match_args__", ())
+        raise TypeError(f"{type(self).__name__} takes its fields by name: {', '.join(f'{name}=' for name in fields)}")
     _init(self, **named)
 
 

@@ -9,18 +9,33 @@ from typing import TYPE_CHECKING
 
 from ..transport import Broker as Broker
 from ..transport import BrokeredServer as BrokeredServer
+from ..transport import TlsConfig as TlsConfig
 from ._options import DRAIN as DRAIN
 from ._options import WORKERS as WORKERS
 from ._options import TestMode as TestMode
 from ._serve import PluginSet as PluginSet
 from ._serve import serve as serve
+from ._serve_at import serve_at as serve_at
 
 if TYPE_CHECKING:
     from . import aio as aio
     from . import hclog as hclog
     from . import testing as testing
 
-__all__ = ["serve", "PluginSet", "Broker", "BrokeredServer", "TestMode", "DRAIN", "WORKERS", "aio", "hclog", "testing"]
+__all__ = [
+    "serve",
+    "serve_at",
+    "PluginSet",
+    "Broker",
+    "BrokeredServer",
+    "TlsConfig",
+    "TestMode",
+    "DRAIN",
+    "WORKERS",
+    "aio",
+    "hclog",
+    "testing",
+]
 
 _LATER = frozenset({"aio", "hclog", "testing"})
 

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import grpc.aio
 
 from ..handshake import Handshake
-from ..transport import PlainCarrier, Side, Stream, Workers
-from ..transport.aio import Broker
+from ..transport import Side, Stream, Workers
+from ..transport.aio import Broker, Stop
 from ._life import Cause
 from ._options import Options
 from ._residents import Handler, Handlers, Residents, note_services
+from ._security import secured
 from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, RESIDENT, STDIO, Directory, service_of
 from ._stage import FLUSH_WITHIN, Stage, staged
 
@@ -45,7 +46,9 @@ async def run(
             interceptors=[_Sparing(interceptor) for interceptor in interceptors],
             options=options.channel_arguments,
         )
-        carrier, directory = PlainCarrier(stage.plan.asked, options.network), Directory()
+        stopping = Stop(server)
+        carrier, certificate = secured(stage.plan.asked, options)
+        directory = Directory()
         broker = Broker(Side.HOST, carrier)
         stage.on_close(broker.unlink)
         own, calls = _Own(stage, broker, directory), _Calls(loop)
@@ -59,14 +62,14 @@ async def run(
         stage.on_close(listener.close)
         await server.start()
         try:
-            stage.present(listener.address)
+            stage.present(listener.address, certificate)
             own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             await stop.wait()
             drained = loop.time() + options.drain
             limit = drained + FLUSH_WITHIN
             broker.refuse()
             own.over.set()
-            stopped = asyncio.create_task(server.stop(options.drain + FLUSH_WITHIN))
+            stopped = stopping.begin(options.drain + FLUSH_WITHIN)
             await calls.wait(options.drain)
             await broker.close(max(0.0, drained - loop.time()))
             # On a thread, for the loop has to carry away what the pipe empties into.
@@ -74,7 +77,8 @@ async def run(
             await asyncio.wait({stopped}, timeout=max(0.0, limit - loop.time()))
         finally:
             await broker.close()
-            await asyncio.wait({asyncio.create_task(server.stop(0))}, timeout=CANCEL_WITHIN)
+            await asyncio.wait({stopping.begin(0)}, timeout=CANCEL_WITHIN)
+            carrier.close()
             pool.shutdown(wait=False, cancel_futures=True)
             flusher.shutdown(wait=False)
 
@@ -231,11 +235,11 @@ class _Own:
 
     def _build_broker(self) -> Handlers:
         from ..proto import plugin
-        from ._wire import announce, conn_info, entry
+        from ._wire import conn_info, entry, tell
 
         async def read(requests: AsyncIterator[plugin.ConnInfo]) -> None:
             async for info in requests:
-                announce(self._broker, info)
+                tell(self._broker, info)
 
         async def write(stream: Stream, news: asyncio.Event, context: Any) -> None:
             while await news.wait():

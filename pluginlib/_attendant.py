@@ -19,6 +19,7 @@ from ._output import Output
 from ._spool import PIECE, Channel
 
 PARENT_POLL = 1.0  # seconds between looks at the parent where the kernel does not tell
+LEAVE_WITHIN = 2.0  # seconds for the last words and rites before a process is ended by force
 
 
 class Parent:
@@ -185,6 +186,8 @@ class Attendant:
             room_at = self._output.crowded()
             if room_at is None:
                 poll.register(self._pipe, select.POLLIN)
+                if self._is_emptying:
+                    deadlines.append(0.0)  # no event tells that a pipe is empty, which a child may hold open
             else:
                 deadlines.append(room_at)
         if self._parent is not None:
@@ -238,8 +241,18 @@ class Attendant:
         others = [t.name for t in threading.enumerate() if not t.daemon and t is not threading.main_thread()]
         cause = self._life.cause.value if self._life.cause is not None else ""
         fields = {"cause": cause, "threads": others}
-        hclog.write(hclog.line("warn", "the plugin did not end by itself, so its process is ended now", fields))
+        line = hclog.line("warn", "the plugin did not end by itself, so its process is ended now", fields)
+        limit = monotonic() + LEAVE_WITHIN
         try:
-            self._last_rites()
+            # On threads, for whatever hangs may hold up these too: a stderr that nobody reads, say.
+            leaving = [_started(self._last_rites), _started(lambda: hclog.write(line))]
+            for thread in leaving:
+                thread.join(max(0.0, limit - monotonic()))
         finally:
             os._exit(0)
+
+
+def _started(job: Callable[[], object]) -> threading.Thread:
+    thread = threading.Thread(target=job, name="goplugin-leaving", daemon=True)
+    thread.start()
+    return thread

@@ -81,9 +81,9 @@ class Stderr:
     def __init__(self, output: Output) -> None:
         self._former = sys.stderr
         # TextIOWrapper asks for little of what BufferedIOBase has, and a raw stream has that.
-        raw = StderrStream(output, STDERR)
+        self._raw = StderrStream(output, STDERR)
         self._stream = io.TextIOWrapper(
-            raw,  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
+            self._raw,  # type: ignore[type-var]  # pyright: ignore[reportArgumentType]
             encoding="utf-8",
             errors="backslashreplace",
             line_buffering=True,
@@ -93,6 +93,7 @@ class Stderr:
 
     def release(self) -> None:
         """Put the former stream back, unless the program has put another one there since."""
+        self._raw.release()
         if sys.stderr is self._stream:
             sys.stderr = self._former
 

@@ -20,6 +20,7 @@ class Cause(enum.Enum):
     PARENT_GONE = "the process that started this plugin is gone"
     ORPHANED = "the host closed its connection without Shutdown"
     TEST_OVER = "the test is over"
+    FINISHED = "there is nothing left to do"
 
     @property
     def is_final(self) -> bool:
@@ -29,7 +30,7 @@ class Cause(enum.Enum):
         left that could kill it. SIGTERM is different: whoever sent it can send SIGKILL, and until then the program
         may clean up for as long as it likes.
         """
-        return self in {Cause.SHUTDOWN, Cause.PARENT_GONE, Cause.ORPHANED}
+        return self in {Cause.SHUTDOWN, Cause.PARENT_GONE, Cause.ORPHANED, Cause.FINISHED}
 
 
 class Life:

@@ -2,10 +2,16 @@
 
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Union
 
 from ..handshake import Misuse, Reattach
-from ..transport import Network, server_arguments
+from ..transport import Network, TlsConfig, server_arguments
+
+if TYPE_CHECKING:
+    import ssl
+
+OwnTls = Union["ssl.SSLContext", TlsConfig, Callable[[], "ssl.SSLContext | TlsConfig"]]
+"""TLS of the author's own, or a function that gives it once a host is there, as go-plugin's TLSProvider."""
 
 WORKERS = 10
 """Handler threads: more calls at once wait. Enough for a host's usual few; each costs memory only once it is used."""
@@ -52,6 +58,7 @@ class Options(NamedTuple):
     """
 
     network: Network | None
+    tls: OwnTls | None
     workers: int
     server_options: Sequence[tuple[str, int | str]]
     drain: float

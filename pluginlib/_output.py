@@ -4,6 +4,7 @@ Waits, for a bounded time, where the spool says that a writer should; decides no
 """
 
 import io
+import os
 import threading
 from collections.abc import Callable
 from time import monotonic
@@ -112,14 +113,24 @@ class StderrStream(io.RawIOBase):
     """What stands below ``sys.stderr`` while a plugin serves."""
 
     def __init__(self, output: Output, descriptor: int) -> None:
-        self._output, self._descriptor = output, descriptor
+        self._output: Output | None = output
+        self._descriptor = descriptor
+
+    def release(self) -> None:
+        """Write to the descriptor from now on: for who kept the stream, after the serving and in a forked child."""
+        self._output = None
 
     def writable(self) -> bool:
         return True
 
     def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
-        view = memoryview(data)
-        self._output.write(Channel.STDERR, view)
+        view = rest = memoryview(data)
+        output = self._output
+        if output is not None:
+            output.write(Channel.STDERR, view)
+        else:
+            while rest:
+                rest = rest[os.write(self._descriptor, rest) :]
         return view.nbytes
 
     def fileno(self) -> int:

@@ -1,9 +1,9 @@
 """Decides what to serve, from what the author offers and what the host asked for. Never imports grpc, never prints."""
 
 from collections.abc import Mapping
-from typing import Generic, NamedTuple, TypeVar
+from typing import Generic, NamedTuple, TypeVar, cast
 
-from ..handshake import Handshake, HostFault, Misuse, PluginEnvironment, negotiate
+from ..handshake import Handshake, Misuse, PluginEnvironment, negotiate
 
 Register = TypeVar("Register")
 
@@ -33,18 +33,21 @@ def make_plan(
     """Return the plan; ``plugins`` stands for one more version, that of the handshake (server.go:172).
 
     Raises:
-        Misuse: the author offers nothing.
-        HostFault: the environment breaks the contract, or asks for what this plugin does not have.
+        Misuse: the author offers nothing, or nothing that can be registered.
+        HostFault: the environment breaks the contract.
     """
     offered = dict(versions or {})
     if plugins is not None:
         offered[handshake.protocol_version] = plugins
     if not any(offered.values()):
         raise Misuse("serve() needs plugins=, or versions= with at least one plugin")
+    for set_ in offered.values():
+        if not isinstance(cast("object", set_), Mapping):
+            raise Misuse(f"plugins= is a dict of names, each with what registers its service: got {set_!r}")
+        for name, register in set_.items():
+            if not callable(register):
+                raise Misuse(f"the plugin {name!r} is to be a function of server and broker: got {register!r}")
     asked = PluginEnvironment.parse(environment)
-    if asked.client_cert is not None:
-        # A plaintext answer would be a downgrade, and a Go host fails later and less clearly.
-        raise HostFault("the host asks for AutoMTLS (PLUGIN_CLIENT_CERT), which this plugin does not serve")
     version = negotiate(offered, asked.versions)
     complaints = tuple(f"the host sent an invalid plugin version {bad!r}, skipped" for bad in asked.bad_versions)
     return Plan(version=version, plugins=offered[version], asked=asked, complaints=complaints)

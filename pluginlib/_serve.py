@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ..handshake import RUN_BY_HAND, Handshake
 from ..transport import Broker, Network
-from ._options import DRAIN, WORKERS, Options, TestMode
+from ._options import DRAIN, WORKERS, Options, OwnTls, TestMode
 
 if TYPE_CHECKING:
     import grpc
@@ -29,6 +29,7 @@ def serve(
     plugins: PluginSet | None = None,
     versions: Mapping[int, PluginSet] | None = None,
     network: Network | None = None,
+    tls: OwnTls | None = None,
     workers: int = WORKERS,
     server_options: Sequence[tuple[str, int | str]] = (),
     interceptors: Sequence["grpc.ServerInterceptor"] = (),
@@ -53,6 +54,9 @@ def serve(
             services, usually with the generated ``add_…Servicer_to_server``.
         versions: the same for several versions; the host and this list decide together which one is served.
         network: ``"unix"`` or ``"tcp"``; None for the usual one, which is ``"unix"`` except on Windows.
+        tls: TLS with certificates of your own: a context for servers, a `TlsConfig`, or a function that returns either
+            and is called once a host is there, as go-plugin's TLSProvider. The host must know it: AutoMTLS, which is
+            served to every host that asks for it, is then off.
         workers: threads for calls; more calls at once wait.
         server_options: grpcio's, after and over `transport.SERVER_OPTIONS`.
         interceptors: grpcio's, for the services of the plugins; those that every plugin has are left alone.
@@ -69,6 +73,7 @@ def serve(
     """
     options = Options(
         network=network,
+        tls=tls,
         workers=workers,
         server_options=server_options,
         drain=drain,

@@ -34,8 +34,8 @@ class Signals:
             _replace_wakeup(self._attendant.wakeup_descriptor, -1)
             signal.signal(signal.SIGTERM, signal.SIG_DFL if self._former is None else self._former)
 
-    def release_all(self) -> None:
-        """Give both back."""
+    def leave_to_parent(self) -> None:
+        """Give both back, in a forked child: they belong to the process that serves."""
         if self._active:
             self.release()
             signal.signal(signal.SIGINT, signal.default_int_handler)

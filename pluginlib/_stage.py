@@ -10,7 +10,7 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import Any, Generic
+from typing import Generic, Protocol
 
 from ..handshake import Address, Handshake, HostFault, Line, MachineFault, Reattach
 from . import hclog
@@ -27,7 +27,15 @@ FLUSH_WITHIN = 0.3
 """Seconds for the last output to reach the host after the drain; both together stay below a Go host's two."""
 
 
-_stages: "set[Stage[Any]]" = set()
+class Serving(Protocol):
+    """What serves in this process, and has to be given up in a child that is forked."""
+
+    def leave_to_parent(self) -> None:
+        """Give up, in a forked child, what belongs to the process that serves."""
+        ...
+
+
+serving: set[Serving] = set()
 
 
 class Stage(Generic[Register]):
@@ -57,14 +65,14 @@ class Stage(Generic[Register]):
         self._stderr: Stderr | None = None
         self._signals: Signals | None = None
         self._presented = self._flushed = False
-        _stages.add(self)
+        serving.add(self)
 
     def on_close(self, close: Callable[[], None]) -> None:
         """Call ``close`` when the plugin is over, also when its process has to be ended by force."""
         self._undo.callback(close)
 
-    def present(self, address: Address) -> None:
-        """Tell the host that the server accepts at ``address``.
+    def present(self, address: Address, server_cert: bytes | None = None) -> None:
+        """Tell the host that the server accepts at ``address``, and by which certificate (DER) it knows it.
 
         Raises:
             MachineFault: nobody reads the line.
@@ -77,9 +85,11 @@ class Stage(Generic[Register]):
         if self._stdout is not None:
             self._signals = Signals(self.attendant)
             self._stderr = Stderr(self.output)
-            multiplex = "false" if self.plan.asked.multiplex_understood else None
+            # It says what the plugin can do, whether or not the host wants it (server.go:442).
+            multiplex = "true" if self.plan.asked.multiplex_understood else None
             self.output.expect(EXPECTED)
-            self._stdout.say(Line(version=self.plan.version, address=address, multiplex=multiplex).format())
+            line = Line(version=self.plan.version, address=address, server_cert=server_cert, multiplex=multiplex)
+            self._stdout.say(line.format())
         elif self._options.test is not None:
             self._options.test.when_stopped(lambda: self.attendant.stop(Cause.TEST_OVER))
             version = self.plan.version
@@ -106,17 +116,19 @@ class Stage(Generic[Register]):
 
     def close(self) -> None:
         """Put everything back that outlives the serving."""
-        self.flush()
-        if self._signals is not None:
-            self._signals.release()
-        self._undo.close()
-        self.attendant.close()
-        _stages.discard(self)
+        with ExitStack() as last:
+            last.callback(serving.discard, self)
+            last.callback(self.attendant.close)
+            if self._signals is not None:
+                last.callback(self._signals.release)
+            # Before the signals: one that kills from now on must find nothing to leave behind.
+            last.callback(self._undo.close)
+            self.flush()
 
     def leave_to_parent(self) -> None:
         """Give up, in a forked child, what belongs to the process that serves."""
         if self._signals is not None:
-            self._signals.release_all()
+            self._signals.leave_to_parent()
         if self._stderr is not None:
             self._stderr.release()
 
@@ -161,7 +173,7 @@ _forking: set[int] = set()
 
 
 def _before_fork() -> None:
-    if _stages and signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}):
+    if serving and signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM}):
         _forking.add(threading.get_ident())
 
 
@@ -172,9 +184,9 @@ def _after_fork_in_parent() -> None:
 
 
 def _after_fork_in_child() -> None:
-    for stage in tuple(_stages):
-        stage.leave_to_parent()
-    _stages.clear()
+    for one in tuple(serving):
+        one.leave_to_parent()
+    serving.clear()
     _after_fork_in_parent()
 
 

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 import grpc
 
 from ..handshake import Handshake
-from ..transport import Broker, PlainCarrier, Side, Stream, Workers
+from ..transport import Broker, Side, Stream, Workers
 from ._life import Cause
 from ._options import Options
 from ._residents import Handlers, Residents, note_services
+from ._security import secured
 from ._services import BROKER, CONTROLLER, HEALTH, REFLECTION, REFLECTION_ALPHA, RESIDENT, STDIO, Directory, service_of
 from ._stage import FLUSH_WITHIN, Stage, staged
 
@@ -44,7 +45,8 @@ def run(
             interceptors=[_Sparing(interceptor) for interceptor in interceptors],
             options=options.channel_arguments,
         )
-        carrier, directory = PlainCarrier(stage.plan.asked, options.network), Directory()
+        carrier, certificate = secured(stage.plan.asked, options)
+        directory = Directory()
         broker = Broker(Side.HOST, carrier)
         stage.on_close(broker.close)
         own = _Own(stage, broker, directory)
@@ -56,7 +58,7 @@ def run(
         stage.on_close(listener.close)
         server.start()
         try:
-            stage.present(listener.address)
+            stage.present(listener.address, certificate)
             own.residents.build(BROKER, STDIO)  # the host opens both first, and is still connecting
             causes.get()
             drained = monotonic() + options.drain
@@ -71,6 +73,7 @@ def run(
         finally:
             broker.close()
             server.stop(0).wait(CANCEL_WITHIN)
+            carrier.close()
             for pool in (calls, own.short, own.long, own.announcing):
                 pool.shutdown(wait=False, cancel_futures=True)
 
@@ -183,7 +186,7 @@ class _Own:
 
     def _build_broker(self) -> Handlers:
         from ..proto import plugin
-        from ._wire import announce, conn_info, entry
+        from ._wire import conn_info, entry, tell
 
         def start_stream(
             requests: Iterator[plugin.ConnInfo],
@@ -205,7 +208,7 @@ class _Own:
             self._broker.opened(stream)
             try:
                 for info in requests:
-                    announce(self._broker, info)
+                    tell(self._broker, info)
             finally:
                 self._broker.ended(stream)
             end()

@@ -11,8 +11,8 @@ from ..handshake import HandshakeRefused
 from ..proto import plugin
 from ..proto.rpc import Method
 from ..transport import Broker
-from ..transport.wire import announcement
 from ..transport.wire import conn_info as conn_info
+from ..transport.wire import parse_conn_info
 from ._residents import Handler
 from ._spool import Channel, Chunk
 
@@ -41,14 +41,11 @@ def stdio_data(chunk: Chunk) -> plugin.StdioData:
     return plugin.StdioData(channel=_CHANNELS[channel], data=data)
 
 
-def announce(broker: "Broker | AioBroker", info: plugin.ConnInfo) -> None:
-    """Tell the broker what the host announced; a bad announcement is logged, for the stream must go on."""
+def tell(broker: "Broker | AioBroker", info: plugin.ConnInfo) -> None:
+    """Tell the broker what the host told; what makes no sense is logged, for the stream must go on."""
     try:
-        found = announcement(info)
+        message = parse_conn_info(info)
     except HandshakeRefused as refusal:
-        _log.warning(
-            "the host announced a brokered connection that cannot be: %s", refusal, extra={"id": info.service_id}
-        )
+        _log.warning("ignored what the host told the broker: %s", refusal, extra={"id": info.service_id})
     else:
-        if found is not None:
-            broker.announced(found)
+        broker.told(message)

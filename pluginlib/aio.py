@@ -7,7 +7,7 @@ from ..handshake import Handshake
 from ..transport import Network
 from ..transport.aio import Broker as Broker
 from ..transport.aio import BrokeredServer as BrokeredServer
-from ._options import DRAIN, WORKERS, Options, TestMode
+from ._options import DRAIN, WORKERS, Options, OwnTls, TestMode
 from ._serve import turn_away_humans
 
 if TYPE_CHECKING:
@@ -25,6 +25,7 @@ async def serve(
     plugins: PluginSet | None = None,
     versions: Mapping[int, PluginSet] | None = None,
     network: Network | None = None,
+    tls: OwnTls | None = None,
     workers: int = WORKERS,
     server_options: Sequence[tuple[str, int | str]] = (),
     interceptors: Sequence["grpc.aio.ServerInterceptor"] = (),
@@ -41,6 +42,7 @@ async def serve(
     """
     options = Options(
         network=network,
+        tls=tls,
         workers=workers,
         server_options=server_options,
         drain=drain,

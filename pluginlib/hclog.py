@@ -152,6 +152,16 @@ def _traceback(kind: type[BaseException], error: BaseException | None, where: Tr
 _writing = threading.RLock()
 
 
+def _forget_writers() -> None:
+    """In a forked child: a thread that was writing exists in the parent only, and would never be done."""
+    global _writing
+    _writing = threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_writers)
+
+
 def write(data: bytes, descriptor: int = STDERR) -> None:
     """Write a line as a whole, and never fail: without a host there is nobody to tell."""
     if descriptor == STDERR and sys.__stderr__ is None:

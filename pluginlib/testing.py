@@ -88,6 +88,7 @@ def _background(run: Callable[[TestMode], None], timeout: float) -> Generator[Re
     try:
         first = news.get(timeout=timeout)
     except Empty:
+        mode.stop()  # should it start after all
         raise TimeoutError(f"the plugin did not start within {timeout} seconds") from None
     if isinstance(first, BaseException):
         thread.join(timeout)

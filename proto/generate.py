@@ -60,11 +60,10 @@ def code(text: str) -> str:
 
 
 def types(text: str) -> str:
-    """Return protoc's stub file as strict type checkers take it; raises `ValueError` like `code`."""
-    # protoc writes `bytes: bytes` for a field of that name, which names itself instead of the type.
+    """Return protoc's stub file as strict type checkers take it."""
+    # protoc writes `bytes: bytes` for a field of that name, which then stands for itself wherever the type is meant.
     if re.search(r"^ +bytes: bytes$", text, flags=re.M):
-        text = _once(r"^( +bytes: )bytes$", r"\1_builtins.bytes", text)
-        text = _once(r"\bbytes: _Optional\[bytes\]", "bytes: _Optional[_builtins.bytes]", text)
+        text = re.sub(r"(?<=: )bytes$|(?<=\[)bytes(?=\])", "_builtins.bytes", text, flags=re.M)
         text = "import builtins as _builtins\n" + text
     # A bare Mapping is an error to strict type checkers.
     text = re.sub(r"\b_Mapping\]", "_Mapping[str, object]]", text)

@@ -8,7 +8,7 @@ import enum
 import itertools
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from ..handshake import (
     Address,
@@ -53,6 +53,23 @@ class Announcement(NamedTuple):
 
     id: int
     address: Address
+
+
+class Knock(NamedTuple):
+    """Multiplexed: somebody wants to open a stream for the brokered connection ``id``, or is answered.
+
+    Attributes:
+        ack: whether it is the answer.
+        error: why the answer is no.
+    """
+
+    id: int
+    ack: bool = False
+    error: str = ""
+
+
+Message: TypeAlias = Announcement | Knock
+"""What one side tells the other on a StartStream call."""
 
 
 class Stream:
@@ -108,7 +125,7 @@ class Ledger:
         self._served: set[int] = set()
         self._dials: dict[int, Dial] = {}
         self._pending: dict[int, tuple[Announcement, float]] = {}  # by arrival, so the oldest are always first
-        self._outgoing: deque[Announcement] = deque()
+        self._outgoing: deque[Message] = deque()
         self._stream: Stream | None = None
         self._over: GoPluginError | None = None
 
@@ -139,14 +156,17 @@ class Ledger:
         self.check_open()
         if len(self._outgoing) >= OUTGOING_MAX:
             raise self._other.fault(f"the {self._other.value} takes no announcements: {OUTGOING_MAX} wait for it")
-        self._outgoing.append(announcement)
-        if self._stream is not None:
-            self._stream.wake()
+        self._queue(announcement)
+
+    def knock(self, knock: Knock) -> None:
+        """Queue a knock, or the answer to one. It is dropped where the other side takes none; whoever knocks waits."""
+        if self._over is None and len(self._outgoing) < OUTGOING_MAX:
+            self._queue(knock)
 
     def unserve(self, id: int) -> None:
         """Note that this side serves ``id`` no more. What was not sent of it yet never will be."""
         self._served.discard(id)
-        kept = [announcement for announcement in self._outgoing if announcement.id != id]
+        kept = [message for message in self._outgoing if isinstance(message, Knock) or message.id != id]
         if len(kept) < len(self._outgoing):
             self._outgoing = deque(kept)
 
@@ -156,22 +176,23 @@ class Ledger:
         if self._outgoing:
             stream.wake()
 
-    def outgoing(self, stream: Stream) -> Announcement | None:
+    def outgoing(self, stream: Stream) -> Message | None:
         """Return what to send next on this stream, or None for now."""
         return self._outgoing.popleft() if stream is self._stream and self._outgoing else None
 
-    def ended(self, stream: Stream) -> None:
-        """Note the end of a stream: who waits for an announcement waits in vain.
+    def ended(self, stream: Stream) -> GoPluginError | None:
+        """Note the end of a stream: who waits for an announcement waits in vain, and for this error if any.
 
         A host may come back and open another, a plugin cannot.
         """
         if stream is not self._stream:
-            return
+            return None
         self._stream = None
         error = self._other.fault(f"the {self._other.value} ended its broker stream, so nothing can be brokered")
         if self._other is Side.PLUGIN and self._over is None:
             self._over = error
         self._fail_dials(error)
+        return error
 
     def announced(self, announcement: Announcement, now: float) -> None:
         """Note what the other side announced. It answers the dial that waits for it, or is kept for five seconds."""
@@ -194,10 +215,7 @@ class Ledger:
             Misuse: the id is being dialled already or is none, the seconds make no sense, or the broker is closed.
             PluginFault: the plugin ended its broker stream.
         """
-        self.check_open()
-        self._check(id)
-        if not 0 <= seconds <= _SECONDS_MAX:
-            raise Misuse(f"timeout must be seconds from 0 to {_SECONDS_MAX:g}, got {seconds!r}")
+        self.check_dial(id, seconds)
         if id in self._dials:
             raise Misuse(f"the brokered connection {id} is being dialled already, and it is announced once")
         dial = Dial(id, self._other, seconds, wake)
@@ -214,17 +232,34 @@ class Ledger:
         if self._dials.get(dial.id) is dial:
             del self._dials[dial.id]
 
-    def close(self) -> None:
-        """Broker nothing more. Closing twice is fine."""
+    def close(self) -> GoPluginError:
+        """Broker nothing more, and return the error for who waits. Closing twice is fine."""
         self._over = Misuse("the broker is closed: host and plugin have parted")
         self._pending.clear()
         self._outgoing.clear()
         self._fail_dials(self._over)
+        return self._over
 
     def check_open(self) -> None:
         """Raise what ``serve``, ``announce`` and ``dial`` raise once nothing is brokered any more."""
         if self._over is not None:
             raise type(self._over)(*self._over.args)  # a fresh one: an error keeps the frames that it passed
+
+    def check_dial(self, id: int, seconds: float) -> None:
+        """Raise what ``dial`` raises of itself, where it is not the ledger that answers the dial.
+
+        Raises:
+            Misuse, PluginFault: as ``dial``.
+        """
+        self.check_open()
+        self._check(id)
+        if not 0 <= seconds <= _SECONDS_MAX:
+            raise Misuse(f"timeout must be seconds from 0 to {_SECONDS_MAX:g}, got {seconds!r}")
+
+    def _queue(self, message: Message) -> None:
+        self._outgoing.append(message)
+        if self._stream is not None:
+            self._stream.wake()
 
     def _check(self, id: int) -> None:
         if not 0 <= id <= _ID_MAX:

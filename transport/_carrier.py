@@ -4,16 +4,20 @@ Both sides accept and dial through one carrier, so what is true of the main conn
 """
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol, runtime_checkable
 
-from ..handshake import Address, PluginEnvironment
-from ._listener import Bindable, Listener, Network, listen
+from ..handshake import Address, GoPluginError, PluginEnvironment
+from ._broker import Knock
+from ._listener import Listener, Network, Server, binding, listen
 from ._options import CHANNEL_OPTIONS
 from ._target import target
 
 if TYPE_CHECKING:
     import grpc
     import grpc.aio
+
+
+CLOSE_WITHIN = 1.0  # seconds; a peer that runs needs milliseconds to take its last bytes
 
 
 def _nothing() -> None:
@@ -51,14 +55,74 @@ class Route(NamedTuple):
 
 
 class Carrier(Protocol):
-    """The two effects that a connection needs, on either side and for either shell."""
+    """The effects that a connection needs, on either side and for either shell."""
 
-    def listen(self, server: Bindable) -> Listener:
+    def listen(self, server: Server) -> Listener:
         """Bind a server that was not started yet."""
         ...
 
     def route(self, address: Address) -> Route:
         """Return the way to where the other side listens."""
+        ...
+
+    def close(self, within: float = CLOSE_WITHIN) -> None:
+        """Wait until what was sent has been carried away, and let go of everything. Closing twice is fine.
+
+        To be called when servers have stopped and channels are closed.
+
+        Args:
+            within: seconds to wait; the rest is dropped then.
+        """
+        ...
+
+
+class Dialling(Protocol):
+    """A brokered connection that is being made; the shell waits until it is woken."""
+
+    def route(self) -> Route:
+        """Return the way that was made, or raise why there is none."""
+        ...
+
+    def leave(self) -> None:
+        """Wait for it no more."""
+        ...
+
+
+@runtime_checkable
+class Multiplexing(Carrier, Protocol):
+    """A carrier of which all connections share one, so that brokered servers have no addresses to announce."""
+
+    @property
+    def loss(self) -> GoPluginError | None:
+        """Why there is no connection any more, nor will be; None as long as there may be."""
+        ...
+
+    def check(self) -> None:
+        """Raise such a loss."""
+        ...
+
+    def translate(self, to_ours: Callable[[Address], Address]) -> None:
+        """Take the address of the main connection for what ``to_ours`` makes of it."""
+        ...
+
+    def attach(self, tell: Callable[[Knock], object]) -> None:
+        """Send knocks, and answers to them, with ``tell``, from any thread."""
+        ...
+
+    def told(self, knock: Knock) -> None:
+        """Note what came from the other side."""
+        ...
+
+    def part(self, error: GoPluginError) -> None:
+        """Note that knocks are answered no more, for this reason."""
+        ...
+
+    def accept(self, id: int, server: Server) -> Callable[[], None]:
+        """Let the other side in to a server that was not started yet, until what is returned is called."""
+        ...
+
+    def dial(self, id: int, seconds: float, wake: Callable[[], object]) -> Dialling:
+        """Begin to make a connection; call ``wake``, from any thread, when there is one or will be none."""
         ...
 
 
@@ -74,14 +138,17 @@ class PlainCarrier:
         self._asked = asked
         self._network: Network | None = network
 
-    def listen(self, server: Bindable) -> Listener:
+    def listen(self, server: Server) -> Listener:
         """Bind a server that was not started yet.
 
         Raises:
             HostFault, MachineFault: as ``listen`` of this package.
         """
-        return listen(server, self._asked, self._network)
+        return listen(binding(server), self._asked, self._network)
 
     def route(self, address: Address) -> Route:
         """Return the way to where the other side listens."""
         return Route(target=target(address))
+
+    def close(self, within: float = CLOSE_WITHIN) -> None:
+        """Do nothing: grpcio's sockets are its own."""

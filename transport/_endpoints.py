@@ -20,13 +20,24 @@ CHUNK = 256 * 1024
 RECORD_MAX = 17 * 1024
 """Bytes of one TLS record (RFC 8446, 5.2). Of the last one of a read, a part may come with the next read only."""
 
+ANSWERS_MAX = 64 * 1024
+"""Bytes that TLS itself wants to say, above all answers to KeyUpdates: with more, the peer asks and does not read."""
+
 T = TypeVar("T")
 
 # Belongs to the reactor's thread: one read fills it, and it is empty again before the next.
 _sealed = memoryview(bytearray(CHUNK))
 
 
-class Endpoint(Protocol):
+class Watchable(Protocol):
+    """Something that is ready, or not yet."""
+
+    def watch(self, events: int, ready: Callable[[int], object]) -> None:
+        """Have ``ready`` called, from now on, when there is something to receive (READ) or room to send (WRITE)."""
+        ...
+
+
+class Endpoint(Watchable, Protocol):
     """One end of a byte stream. Errors are OSErrors, after which only ``close`` makes sense."""
 
     @property
@@ -56,10 +67,6 @@ class Endpoint(Protocol):
         """End our stream after everything that was sent; the other side's goes on."""
         ...
 
-    def watch(self, events: int, ready: Callable[[int], object]) -> None:
-        """Have ``ready`` called, from now on, when there is something to receive (READ) or room to send (WRITE)."""
-        ...
-
     def close(self) -> None:
         """Drop the connection. Closing twice is fine."""
         ...
@@ -69,7 +76,7 @@ class Endpoint(Protocol):
 class Wait:
     """A step of making a connection: go on when the endpoint is ready."""
 
-    endpoint: Endpoint
+    endpoint: Watchable
     events: int
 
 
@@ -196,6 +203,8 @@ class TlsFilter:
             raise
         if self._outgoing.pending:  # an answer to a KeyUpdate, say
             self._flush()
+            if self._outgoing.pending > ANSWERS_MAX:
+                raise ConnectionAbortedError("the TLS peer asks and asks and reads no answers")
         return count
 
     def send(self, data: memoryview) -> int:

@@ -4,20 +4,22 @@ grpcio takes paths only, no connected descriptors, and a path is open to every p
 
 - the path exists for an instant. It is opened (``O_PATH``), removed, and from then on reached as
   ``/proc/self/fd/N`` alone. Both ends ask the kernel who the other is (``SO_PEERCRED``);
-- where grpcio listens, it cannot ask. So ``/proc/PID/fd`` is closed to other processes (``undumpable``), and nobody
-  may have connected while the path existed.
+- where grpcio listens, it cannot ask. So nobody may have connected while the path existed, and with TLS
+  ``/proc/PID/fd`` is closed to other processes (``undumpable``). Who opened the path in that instant, as we do, is not
+  seen.
 
 Elsewhere the path stays, in a directory that only its owner enters, until the hop is closed: there other users are
 kept out, other processes of the same user are not. A superuser is kept out nowhere.
 """
 
 import os
+import select
 import socket
 import struct
 import sys
 import threading
 from collections.abc import Generator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 
 from ..handshake import MachineFault
 from ._listener import Bindable
@@ -25,7 +27,8 @@ from ._sockets import PrivateDirectory, socket_path
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4  # linux/prctl.h
 _BACKLOG = 128
-_TABLE = "/proc/net/unix"
+_DESCRIPTORS = "/proc/self/fd"
+_SOCKADDR_MAX = 128  # sizeof(struct sockaddr_storage)
 
 
 class Stranger(ConnectionError):
@@ -38,14 +41,17 @@ class InnerServer:
     Args:
         server: grpcio's.
         environment: where TMPDIR is looked up.
+        guarded: keep the process ``undumpable``. In plain text that would be in vain: the same processes may connect
+            to the outer socket.
 
     Raises:
         MachineFault: no socket can be made, or another process was quick enough to connect to it.
     """
 
-    def __init__(self, server: Bindable, environment: Mapping[str, str]) -> None:
+    def __init__(self, server: Bindable, environment: Mapping[str, str], *, guarded: bool = True) -> None:
         with ExitStack() as undo:
-            undo.enter_context(undumpable())
+            if guarded:
+                undo.enter_context(undumpable())
             directory = PrivateDirectory(environment)
             undo.callback(directory.close)
             path = socket_path(directory.path).path
@@ -55,9 +61,10 @@ class InnerServer:
                 raise MachineFault(f"cannot listen at {path!r}: {error}") from None
             self._path = _hidden(path, undo)
             if sys.platform == "linux":
-                os.rmdir(directory.path)
                 # The server accepts nothing before it is started, so whoever came early is still in the queue.
-                if _sockets_at(path) != 1:
+                queue = select.poll()
+                queue.register(_listener_at(path), select.POLLIN)
+                if queue.poll(0):
                     raise MachineFault("another process of this user interfered with a private socket: it connected")
             self._undo = undo.pop_all()
 
@@ -104,8 +111,6 @@ class InnerListener:
             except OSError as error:
                 raise MachineFault(f"cannot listen at {path!r}: {error.strerror}") from None
             reached = _hidden(path, undo)
-            if sys.platform == "linux":
-                os.rmdir(directory.path)
             self.target = f"unix:{reached}"
             self._try(reached)
             self._undo = undo.pop_all()
@@ -158,12 +163,17 @@ def undumpable() -> Generator[None, None, None]:
 
 
 class _Dumpable:
-    """The process's own flag, which several users hold down."""
+    """The process's own flag, which several users hold down.
+
+    Who lets go waits for nobody: it may be the relay's thread, for which a signal handler waits that has interrupted
+    another in the midst of this. Whoever has the lock lets go in its place.
+    """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # the handler itself may come back here
         self._holders = 0
         self._before = 0
+        self._leaving: list[None] = []
 
     def forbid(self) -> None:
         with self._lock:
@@ -171,15 +181,37 @@ class _Dumpable:
                 self._before = _prctl(_PR_GET_DUMPABLE, 0)
                 _prctl(_PR_SET_DUMPABLE, 0)
             self._holders += 1
+        self._let_go()
 
     def allow(self) -> None:
-        with self._lock:
-            self._holders -= 1
-            if self._holders == 0 and self._before == 1:  # the kernel takes no other value back
-                _prctl(_PR_SET_DUMPABLE, 1)
+        self._leaving.append(None)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        while self._leaving and self._lock.acquire(blocking=False):
+            try:
+                with suppress(IndexError):  # a signal handler was faster
+                    self._leaving.pop()
+                    self._holders -= 1
+                if self._holders == 0 and self._before == 1:  # the kernel takes no other value back
+                    _prctl(_PR_SET_DUMPABLE, 1)
+            finally:
+                self._lock.release()
+
+    def go_on_alone(self) -> None:
+        """In a forked child: a thread that was in the midst of it exists in the parent only.
+
+        What the parent keeps from others is in the child's memory, too, so the child never lets go of what was held.
+        """
+        self._lock = threading.RLock()
+        if self._holders:
+            self._holders += 1
 
 
 _dumpable = _Dumpable()
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_dumpable.go_on_alone)
 
 
 def _prctl(option: int, argument: int) -> int:
@@ -195,22 +227,35 @@ def _prctl(option: int, argument: int) -> int:
 
 
 def _hidden(path: str, undo: ExitStack) -> str:
-    """Remove a socket's path and return the one by which this process still reaches it."""
+    """Remove a socket's path and its directory, and return the path by which this process still reaches it."""
     if sys.platform != "linux":
         return path
     try:
         held = os.open(path, os.O_PATH | os.O_CLOEXEC | os.O_NOFOLLOW)
         undo.callback(os.close, held)
         os.unlink(path)
+        os.rmdir(os.path.dirname(path))
     except OSError as error:
         raise MachineFault(f"another process of this user interfered with a private socket: {error}") from None
-    reached = f"/proc/self/fd/{held}"
-    if not os.path.exists(reached) or not os.path.exists(_TABLE):
+    reached = f"{_DESCRIPTORS}/{held}"
+    if not os.path.exists(reached):
         raise MachineFault("the relay needs /proc, which is not mounted")
     return reached
 
 
-def _sockets_at(path: str) -> int:
-    """Return how many sockets have that name: the listening one, and one for each connection made to it."""
-    with open(_TABLE, "rb") as table:
-        return sum(line.rstrip(b"\n").endswith(b" " + os.fsencode(path)) for line in table)
+def _listener_at(path: str) -> int:
+    """Return grpcio's own descriptor, which it tells nobody, of the socket that is bound to ``path``.
+
+    /proc/net/unix would not do: while other sockets come and go, it names one twice, or not at all.
+    """
+    import ctypes
+
+    # Not socket.socket(fileno=...): a default timeout would make any socket of this process non-blocking.
+    getsockname = ctypes.PyDLL(None).getsockname  # at no time waits, so it keeps the GIL
+    address, size = ctypes.create_string_buffer(_SOCKADDR_MAX), ctypes.c_uint()
+    wanted = struct.pack("=H", socket.AF_UNIX) + os.fsencode(path) + b"\0"
+    for name in os.listdir(_DESCRIPTORS):
+        size.value = _SOCKADDR_MAX
+        if getsockname(int(name), address, ctypes.byref(size)) == 0 and address.raw[: size.value] == wanted:
+            return int(name)
+    raise MachineFault(f"grpcio has no socket at {path!r}, which it said it had bound")

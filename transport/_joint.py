@@ -18,6 +18,7 @@ class _Way:
     def __init__(self, source: Endpoint, sink: Endpoint) -> None:
         self.source, self.sink = source, sink
         self.pending = _NOTHING
+        self.carried = False
         self.finished = False
 
     @property
@@ -31,6 +32,7 @@ class _Way:
             return
         count = self.source.receive(_opened)
         if count:
+            self.carried = True
             taken = self.sink.send(_opened[:count])
             if taken < count:
                 self.pending = memoryview(bytes(_opened[taken:count]))
@@ -62,6 +64,7 @@ class Joint:
     ) -> None:
         self._reactor, self._left, self._right, self._over = reactor, left, right, over
         self._there, self._back = _Way(left, right), _Way(right, left)
+        self._gone_first: _Way | None = None
         self._flowing = False
         self._look: Timer | None = None
         self._warned = False
@@ -72,6 +75,11 @@ class Joint:
         self._left_ready(READ)
         if not self._closed:
             self._right_ready(READ)
+
+    @property
+    def right_left_unheard(self) -> bool:
+        """Whether the right end was gone before the left one was, and had not said a word."""
+        return self._gone_first is self._back and not self._back.carried
 
     def close(self, error: Exception | None = None) -> None:
         """Drop both connections. Closing twice is fine."""
@@ -96,8 +104,11 @@ class Joint:
                 back.push()
             if events & READ:
                 out.pull()
+                if self._gone_first is None and out.source.ended:
+                    self._gone_first = out
             self._settle()
         except OSError as error:
+            self._gone_first = self._gone_first or self._back
             self.close(error)
         except BaseException:
             self.close()

@@ -7,11 +7,15 @@ The thread starts with the first job and ends, with its descriptors, when nothin
 import heapq
 import itertools
 import logging
+import math
 import selectors
 import socket
 import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from time import monotonic
+
+from ..handshake import MachineFault
 
 _logger = logging.getLogger("goplugin.transport")
 
@@ -37,21 +41,28 @@ class Reactor:
     """The thread, and what it waits for."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        # Reentrant, as `call` is: finalizers and signal handlers come in the midst of anything, another call included.
+        self._lock = threading.RLock()
         self._jobs: list[Callable[[], object]] = []
         self._thread: threading.Thread | None = None
-        self._rung = False
+        self._starting = False
+        self._rung = True  # whether the thread looks at the jobs before it waits
+        self._busy = False  # whether what the thread itself calls for needs no bell
         self._watched: dict[socket.socket, int] = {}
         self._timers: list[tuple[float, int, Timer]] = []
         self._order = itertools.count()
 
     def call(self, job: Callable[[], object]) -> None:
-        """Have ``job`` called on the thread, soon; from any thread."""
+        """Have ``job`` called on the thread, soon; from any thread.
+
+        Raises:
+            MachineFault: there can be no thread.
+        """
         with self._lock:
             self._jobs.append(job)
             if self._thread is None:
                 self._start()
-            elif not self._rung and not self.is_current():
+            elif not self._rung and not (self._busy and self.is_current()):
                 self._rung = True
                 self._bell.send(b"\0")
 
@@ -82,13 +93,15 @@ class Reactor:
     def later(self, seconds: float, job: Callable[[], object]) -> Timer:
         """Call ``job`` once, after that time."""
         timer = Timer(job)
-        heapq.heappush(self._timers, (monotonic() + seconds, next(self._order), timer))
+        if seconds < math.inf:
+            heapq.heappush(self._timers, (monotonic() + seconds, next(self._order), timer))
         return timer
 
     def abandon(self) -> None:
         """In a forked child: drop what is the parent's, whose connections the child must not keep open."""
         running, self._thread = self._thread is not None, None
-        self._lock, self._rung, self._jobs, self._timers = threading.Lock(), False, [], []
+        self._lock, self._starting, self._rung, self._busy = threading.RLock(), False, True, False
+        self._jobs, self._timers = [], []
         watched, self._watched = self._watched, {}
         if running:
             # What the child unregistered would be unregistered for the parent too, so it only closes.
@@ -97,18 +110,29 @@ class Reactor:
             sock.close()
 
     def _start(self) -> None:
-        self._selector = selectors.DefaultSelector()
-        self._ear, self._bell = socket.socketpair()
-        self._ear.setblocking(False)
-        self._bell.setblocking(False)
-        self._selector.register(self._ear, READ, (self._ear, self._hear))
-        thread = threading.Thread(target=self._run, name="goplugin-relay", daemon=True)
+        if self._starting:  # and interrupted: the thread will take this job, too
+            return
+        self._starting = True
         try:
-            thread.start()
-        except RuntimeError:  # of the system, or of an interpreter that is ending
-            self._jobs.clear()
-            self._end()
-            raise
+            if self._thread is None:
+                self._start_thread()
+        finally:
+            self._starting = False
+
+    def _start_thread(self) -> None:
+        thread = threading.Thread(target=self._run, name="goplugin-relay", daemon=True)
+        with ExitStack() as undo:
+            undo.callback(self._jobs.clear)
+            try:
+                self._selector = undo.enter_context(selectors.DefaultSelector())
+                self._ear, self._bell = (undo.enter_context(end) for end in socket.socketpair())
+                self._ear.setblocking(False)
+                self._bell.setblocking(False)
+                self._selector.register(self._ear, READ, (self._ear, self._hear))
+                thread.start()
+            except (OSError, RuntimeError) as error:  # the latter of an interpreter that is ending, too
+                raise MachineFault(f"there can be no thread for the relay: {error}") from None
+            undo.pop_all()
         self._thread = thread
 
     def _hear(self, _: int) -> None:
@@ -116,14 +140,21 @@ class Reactor:
 
     def _run(self) -> None:
         while True:
+            self._busy = False
             with self._lock:
-                jobs, self._jobs, self._rung = self._jobs, [], False
+                # In this order: whoever comes in between rings, and once too often is fine.
+                self._rung, jobs, self._jobs = False, self._jobs, []
                 if not jobs and not self._watched and all(timer.job is None for *_, timer in self._timers):
                     self._end()
+                    if self._jobs:  # of a finalizer that came meanwhile
+                        self._start()
                     return
+            self._busy = bool(jobs)
             for job in jobs:
                 self._run_job(job)
-            for key, events in self._selector.select(0 if jobs else self._patience()):
+            happened = self._selector.select(0 if jobs else self._patience())
+            self._busy = True
+            for key, events in happened:
                 sock, ready = key.data
                 if sock is not self._ear and sock not in self._watched:
                     continue  # forgotten a moment ago, in the callback of another
@@ -135,6 +166,7 @@ class Reactor:
             self._run_timers()
 
     def _end(self) -> None:
+        self._rung = True
         self._close()
         self._timers.clear()
         self._thread = None
@@ -161,3 +193,7 @@ class Reactor:
             job()
         except Exception:  # as above
             _logger.exception("a job of the relay failed in a way that it should not")
+
+
+REACTOR = Reactor()
+"""The process's own, on which everything runs."""

@@ -8,122 +8,64 @@ One thread does it for all connections of the process; nothing here blocks, and 
 what one read brought. A connection is verified before the other side of its joint exists.
 """
 
-import errno
 import logging
 import os
 import socket
 import ssl
 import threading
 import weakref
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
-from typing import Any
+from time import monotonic
 
-from ..handshake import Address, MachineFault, Tcp, Unix
-from ._endpoints import Endpoint, Pause, SocketEndpoint, Steps, TlsFilter, Wait
-from ._inner import InnerListener, InnerServer, check_ourselves
+from ..handshake import Address, GoPluginError
+from ._endpoints import Endpoint, SocketEndpoint, Steps
+from ._inner import InnerListener, InnerServer
 from ._joint import Joint
-from ._reactor import READ, WRITE, Reactor, Timer
+from ._opening import WITHIN, Opening, Pair, dialled, from_grpcio, let_in, prompt, resolved, secured
+from ._reactor import REACTOR, READ, Timer
 from ._tls import PeerRefused, Refusal, Tls, explained
 
 _logger = logging.getLogger("goplugin.transport")
 
-WITHIN = 10.0
-"""Seconds for a connection to be made and its TLS handshake to be finished. A good one takes milliseconds."""
-
 OPENING_MAX = 256
-"""Connections of one relay that may be in the making at once; for one more the oldest is dropped, never a good one."""
+"""Connections of one relay that may be in the making at once; for one more the oldest is dropped.
 
-_BACKLOG = 128
-_RETRY = 0.01  # seconds until a Unix socket with a full backlog is tried again
-_STARVED = 0.25  # seconds until accepting is tried again where the process, or the system, ran out of something
+A flood of them can drop a good one, too, which nothing tells from the others before its handshake is over.
+"""
+
+_STARVED = 0.25  # seconds until accepting is tried again where it failed
 _ACCEPTS = 64  # connections accepted in one go; a flood of them must not hold the others up
-_OUT_OF = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_DROPPING = 2.0  # seconds for the thread to drop what is left; it takes microseconds
+_DROPPING = 2.0  # seconds for the thread to drop what is left; it takes microseconds, unless the machine is busy
 
-_Pair = tuple[Endpoint, Endpoint]
 Refused = Callable[[PeerRefused], object]
 """Told of each connection that was refused, on the relay's thread: it must be quick."""
 
-_reactor = Reactor()
 _relays: "weakref.WeakSet[Relay]" = weakref.WeakSet()
 
 
-class _Opening:
-    """A connection in the making: takes its steps until they end in two endpoints, fail, or take too long."""
-
-    def __init__(self, steps: Steps[_Pair], within: float, over: Callable[[_Pair | Exception], None]) -> None:
-        self._steps, self._over = steps, over
-        self._limit = _reactor.later(within, lambda: self.give_up(TimeoutError("it took too long")))
-        self._pause: Timer | None = None
-        self._waited: Endpoint | None = None
-        self._done = False
-
-    def go_on(self, _: int = 0) -> None:
-        """Take the next step."""
-        self._take(lambda: next(self._steps))
-
-    def give_up(self, why: Exception) -> None:
-        """Fail for that reason, unless it is done."""
-        self._take(lambda: self._steps.throw(why))
-
-    def cancel(self) -> None:
-        """Drop it, and tell nobody."""
-        self._done = True
-        self._limit.cancel()
-        self._steps.close()
-
-    def _take(self, step: Callable[[], Wait | Pause]) -> None:
-        if self._done:
-            return
-        if self._pause is not None:
-            self._pause.cancel()
-        if self._waited is not None:
-            self._waited.watch(0, self.go_on)
-            self._waited = None
-        try:
-            match step():
-                case Wait(endpoint, events):
-                    self._waited = endpoint
-                    endpoint.watch(events, self.go_on)
-                case Pause(seconds):
-                    self._pause = _reactor.later(seconds, self.go_on)
-        except StopIteration as end:
-            self._end(end.value)
-        except Exception as error:  # noqa: BLE001 - whoever wants the connection gets it
-            self._end(error)
-
-    def _end(self, outcome: _Pair | Exception) -> None:
-        self._done = True
-        self._limit.cancel()
-        self._over(outcome)
-
-
 class Relay:
-    """Accepts connections and joins each to another one, until it is closed. Made by ``serve`` and ``dial``."""
+    """Joins the two ends of connections, until it is closed.
 
-    def __init__(
-        self,
-        listener: socket.socket,
-        make: Callable[[socket.socket], Steps[_Pair]],
-        refused: Refused,
-        within: float,
-        undo: ExitStack,
-    ) -> None:
-        listener.setblocking(False)
-        self._listener, self._make, self._refused, self._within = listener, make, refused, within
-        self._undo = undo
-        self._openings: dict[_Opening, None] = {}  # in the order of their arrival
+    Args:
+        refused: told of every peer that was not let in, or did not let us in.
+        within: seconds for a connection to be made.
+        undo: undone when no more connections are made.
+    """
+
+    def __init__(self, refused: Refused, within: float, undo: ExitStack) -> None:
+        self._refused, self._within, self._undo = refused, within, undo
+        self._openings: dict[Opening[Pair], None] = {}  # in the order of their arrival
         self._joints: set[Joint] = set()
         self._stopped = False
+        self._limit: Timer | None = None
         self._over = threading.Event()
         _relays.add(self)
-        try:
-            _reactor.call(self._listen)
-        except RuntimeError as error:
-            listener.close()
-            undo.close()
-            raise MachineFault(f"there can be no thread for the relay: {error}") from None
+
+    @property
+    def stopped(self) -> bool:
+        """Whether it makes no more connections. On its thread."""
+        return self._stopped
 
     @property
     def connections(self) -> int:
@@ -137,57 +79,55 @@ class Relay:
 
         Args:
             within: seconds for the connections to end; ``refused``, on the relay's own thread, cannot wait for them.
-
-        Raises:
-            MachineFault: the relay's thread does not answer.
         """
-        if _reactor.is_current():
-            for job in (self._stop, self._drop, self._undo.close):
-                _reactor.call(job)
+        if REACTOR.is_current():
+            self.release(0.0)
             return
-        with self._undo:
-            if self._over.is_set():
-                return
-            _reactor.call(self._stop)
-            if self._over.wait(within):
-                return
-            _reactor.call(self._drop)
-            if not self._over.wait(_DROPPING):
-                raise MachineFault(f"the relay's thread did not answer for {_DROPPING} seconds")
+        if self._over.is_set():
+            return
+        REACTOR.call(self._stop)
+        if self._over.wait(within):
+            return
+        REACTOR.call(self._drop)
+        if not self._over.wait(_DROPPING):
+            tell_late(_DROPPING)
+
+    def release(self, within: float = 1.0) -> None:
+        """Begin to close, as ``close`` does, and wait for nothing. From any thread, and any number of times."""
+        if not self._over.is_set():
+            REACTOR.call(lambda: self._retire(within))
 
     def abandon(self) -> None:
         """In a forked child: be over. The steps of a connection may have been cut in two, so none is taken."""
         self._stopped, self._over = True, threading.Event()
         self._openings, self._joints = {}, set()
+        self._undo.close()
         self._over.set()
 
-    def _listen(self) -> None:
-        if not self._stopped:
-            _reactor.watch(self._listener, READ, self._accept)
+    def accept(self, listener: socket.socket, make: Callable[[socket.socket], Steps[Pair]]) -> None:
+        """Make and join two ends of each connection to a socket, which the relay owns from now on.
 
-    def _accept(self, _: int) -> None:
-        for _ in range(_ACCEPTS):
-            try:
-                sock, _ = self._listener.accept()
-            except BlockingIOError:
-                return
-            except ConnectionAbortedError:
-                continue
-            except OSError as error:
-                if error.errno not in _OUT_OF:
-                    raise
-                _logger.warning("cannot accept a connection now: %s", error.strerror)
-                _reactor.watch(self._listener, 0, self._accept)
-                _reactor.later(_STARVED, self._listen)
-                return
-            self._open(sock)
+        Raises:
+            MachineFault: there can be no thread for it.
+        """
+        acceptor = Acceptor(listener, lambda sock: self.begin(make(sock)))
+        self._undo.callback(acceptor.close)
+        try:
+            acceptor.start()
+        except BaseException:
+            self._undo.close()
+            raise
 
-    def _open(self, sock: socket.socket) -> None:
-        def over(outcome: _Pair | Exception) -> None:
+    def begin(self, steps: Steps[Pair]) -> None:
+        """Make a connection by these steps, and join its ends. On the relay's thread."""
+
+        def over(outcome: Pair | Exception) -> None:
             del self._openings[opening]
             match outcome:
                 case PeerRefused():
                     self._refused(outcome)
+                case GoPluginError():
+                    _logger.warning("a connection was not made: %s", outcome)
                 case OSError():
                     _logger.warning("a connection within this process failed: %s", outcome)
                 case Exception():
@@ -197,7 +137,7 @@ class Relay:
 
         if len(self._openings) >= OPENING_MAX:
             next(iter(self._openings)).give_up(TimeoutError("too many came after it"))
-        opening = _Opening(self._make(sock), self._within, over)
+        opening = Opening(steps, self._within, over)
         self._openings[opening] = None
         opening.go_on()
 
@@ -205,23 +145,32 @@ class Relay:
         def over(error: Exception | None) -> None:
             self._joints.discard(joint)
             self._notice_end()
-            if isinstance(error, ssl.SSLError):
-                # In TLS 1.3 a client hears of its refusal only after its own side of the handshake.
-                self._refused(explained(error))
+            # In TLS 1.3 a client hears of its refusal only after its own side of the handshake.
+            refusal = explained(error) if isinstance(error, ssl.SSLError) else self._suspicion(joint)
+            if refusal is not None:
+                self._refused(refusal)
             elif error is not None:
                 _logger.debug("a relayed connection was lost: %s", error)
 
-        joint = Joint(_reactor, left, right, over)
+        joint = Joint(REACTOR, left, right, over)
         self._joints.add(joint)
         joint.start()
 
+    def _retire(self, within: float) -> None:
+        self._stop()
+        if self._joints and self._limit is None:
+            self._limit = REACTOR.later(within, self._drop)
+
+    def _suspicion(self, _: Joint) -> PeerRefused | None:
+        """Return why the peer may have refused us without saying so, if it may have."""
+        return None
+
     def _stop(self) -> None:
         self._stopped = True
-        _reactor.forget(self._listener)
-        self._listener.close()
         for opening in self._openings:
             opening.cancel()
         self._openings.clear()
+        self._undo.close()
         self._notice_end()
 
     def _drop(self) -> None:
@@ -230,11 +179,29 @@ class Relay:
 
     def _notice_end(self) -> None:
         if self._stopped and not self._joints:
+            if self._limit is not None:
+                self._limit.cancel()
             self._over.set()
 
 
+def tell_late(seconds: float) -> None:
+    """Log that the thread has not got to a close yet. No error: it was told, and nobody could do more."""
+    _logger.warning(
+        "the relay's thread did not answer for %g seconds; it closes what is left when it gets to it", seconds
+    )
+
+
+def close_all(relays: Iterable[Relay], within: float) -> None:
+    """Close relays side by side, as ``Relay.close`` does each: at most ``within`` seconds for all together."""
+    closing, limit = list(relays), monotonic() + within
+    for relay in closing:
+        relay.release(within)
+    for relay in closing:
+        relay.close(max(0.0, limit - monotonic()))
+
+
 def _drop_parents() -> None:
-    _reactor.abandon()
+    REACTOR.abandon()
     for relay in _relays:
         relay.abandon()
 
@@ -243,24 +210,94 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_drop_parents)
 
 
+class Acceptor:
+    """Accepts the connections of a listening socket, which it owns.
+
+    Args:
+        listener: bound and listening.
+        take: what becomes of each.
+    """
+
+    def __init__(self, listener: socket.socket, take: Callable[[socket.socket], object]) -> None:
+        listener.setblocking(False)
+        self._listener, self._take = listener, take
+        self._closed = False
+
+    def start(self) -> None:
+        """Begin; from any thread.
+
+        Raises:
+            MachineFault: there can be no thread for it.
+        """
+        REACTOR.call(self._listen)
+
+    def close(self) -> None:
+        """Close the socket; on the relay's thread. Closing twice is fine."""
+        self._closed = True
+        REACTOR.forget(self._listener)
+        self._listener.close()
+
+    def _listen(self) -> None:
+        if not self._closed:
+            REACTOR.watch(self._listener, READ, self._accept)
+
+    def _accept(self, _: int) -> None:
+        for _ in range(_ACCEPTS):
+            try:
+                sock, _ = self._listener.accept()
+            except BlockingIOError:
+                return
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:  # out of descriptors or memory, mostly; a network says what ails it here, too
+                _logger.warning("cannot accept a connection now: %s", error.strerror)
+                REACTOR.watch(self._listener, 0, self._accept)
+                REACTOR.later(_STARVED, self._listen)
+                return
+            try:
+                self._take(sock)
+            except Exception as error:  # whatever becomes of one connection, the next is accepted
+                expected = isinstance(error, OSError)  # macOS refuses to set up what was reset meanwhile
+                _logger.log(
+                    logging.DEBUG if expected else logging.ERROR, "an accepted connection failed", exc_info=error
+                )
+                REACTOR.forget(sock)
+                sock.close()
+
+
 class DialRelay(Relay):
     """A relay that makes a connection to the peer for each one that grpcio makes to it.
 
     Attributes:
         target: what to give to ``grpc.insecure_channel``.
+
+    Args:
+        listener: for grpcio.
+        make: connects to the peer for a connection that came from there.
+        refused: told why the peer could not be connected to.
+        within: seconds for that.
+        undo: what else there is to close.
+        unheard: what to make of a peer that accepts and leaves before it has said anything.
     """
 
     def __init__(
         self,
         listener: InnerListener,
-        make: Callable[[socket.socket], Steps[_Pair]],
+        make: Callable[[socket.socket], Steps[Pair]],
         refused: Refused,
         within: float,
+        undo: ExitStack | None = None,
+        unheard: Refusal = Refusal.LEFT_AT_ONCE,
     ) -> None:
-        self.target = listener.target
-        undo = ExitStack()
+        self.target, self._unheard = listener.target, unheard
+        undo = undo or ExitStack()
         undo.callback(listener.close)
-        super().__init__(listener.socket, make, refused, within, undo)
+        super().__init__(refused, within, undo)
+        self.accept(listener.socket, make)
+
+    def _suspicion(self, joint: Joint) -> PeerRefused | None:
+        # grpcio's servers send no alert; but every HTTP/2 server speaks as soon as it accepts.
+        return PeerRefused(self._unheard) if joint.right_left_unheard else None
 
 
 def serve(listener: socket.socket, inner: InnerServer, tls: Tls, refused: Refused, within: float = WITHIN) -> Relay:
@@ -277,17 +314,14 @@ def serve(listener: socket.socket, inner: InnerServer, tls: Tls, refused: Refuse
         MachineFault: there can be no thread for it.
     """
 
-    def steps(sock: socket.socket) -> Steps[_Pair]:
-        with ExitStack() as undo:
-            outer = _filtered(SocketEndpoint(_reactor, _prompt(sock)), tls, undo)
-            yield from _verified(outer)
-            inside = yield from _connected(socket.AF_UNIX, inner.connect, undo)
-            undo.pop_all()
-            return outer, inside
+    def steps(sock: socket.socket) -> Steps[Pair]:
+        return let_in(SocketEndpoint(REACTOR, prompt(sock)), tls, inner)
 
     undo = ExitStack()
     undo.callback(inner.close)
-    return Relay(listener, steps, refused, within, undo)
+    relay = Relay(refused, within, undo)
+    relay.accept(listener, steps)
+    return relay
 
 
 def dial(
@@ -314,84 +348,14 @@ def dial(
         PeerRefused: the peer's host has no address.
         MachineFault: there can be no private socket, or no thread.
     """
-    try:
-        family, name = _resolved(address)
-    except (OSError, UnicodeError) as error:  # the latter for what can be no name at all
-        raise PeerRefused(Refusal.UNREACHABLE, str(error)) from None
+    family, name = resolved(address)
 
-    def steps(sock: socket.socket) -> Steps[_Pair]:
+    def steps(sock: socket.socket) -> Steps[Pair]:
         with ExitStack() as undo:
-            inner = SocketEndpoint(_reactor, sock)
-            undo.callback(inner.close)
-            check_ourselves(sock)
-            try:
-                below = yield from _connected(family, lambda ours: _prompt(ours).connect_ex(name), undo)
-            except OSError as error:
-                raise PeerRefused(Refusal.UNREACHABLE, str(error)) from None
-            outer = _filtered(below, tls, undo)
-            yield from _verified(outer)
+            inner = from_grpcio(sock, undo)
+            below = SocketEndpoint(REACTOR, (yield from dialled(family, name, undo)))
+            outer = yield from secured(below, tls)
             undo.pop_all()
             return inner, outer
 
     return DialRelay(InnerListener(os.environ if environment is None else environment), steps, refused, within)
-
-
-def listening(address: Address) -> socket.socket:
-    """Return a socket that listens at an address, for ``serve``.
-
-    Raises:
-        OSError: the address cannot be had.
-    """
-    family, name = _resolved(address)
-    with ExitStack() as undo:
-        sock = undo.enter_context(socket.socket(family))
-        if family != socket.AF_UNIX and os.name == "posix":
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(name)
-        sock.listen(_BACKLOG)
-        undo.pop_all()
-        return sock
-
-
-def _resolved(address: Address) -> tuple[int, Any]:
-    match address:
-        case Unix(path=path):
-            return socket.AF_UNIX, path
-        case Tcp(host=host, port=port):
-            found = socket.getaddrinfo(host or "127.0.0.1", port, type=socket.SOCK_STREAM)
-            return found[0][0], found[0][4]
-
-
-def _prompt(sock: socket.socket) -> socket.socket:
-    if sock.family != socket.AF_UNIX:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return sock
-
-
-def _filtered(below: Endpoint, tls: Tls, undo: ExitStack) -> TlsFilter:
-    undo.callback(below.close)
-    return TlsFilter(below, tls)
-
-
-def _verified(outer: TlsFilter) -> Steps[None]:
-    try:
-        yield from outer.handshake()
-    except OSError as error:
-        raise explained(error) from None
-
-
-def _connected(family: int, connect: Callable[[socket.socket], int], undo: ExitStack) -> Steps[SocketEndpoint]:
-    """Make a connection; ``connect`` begins it, and may be called again."""
-    sock = socket.socket(family)
-    endpoint = SocketEndpoint(_reactor, sock)
-    undo.callback(endpoint.close)
-    while code := connect(sock):
-        if code == errno.EINPROGRESS:
-            yield Wait(endpoint, WRITE)
-            code = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
-            if not code:
-                break
-        if code != errno.EAGAIN:  # a Unix socket's backlog is full; no event tells when it no longer is
-            raise OSError(code, os.strerror(code))
-        yield Pause(_RETRY)
-    return endpoint

@@ -1,4 +1,4 @@
-"""Directories and modes that keep a plugin's sockets private. Creates and removes them; never binds."""
+"""Directories and modes that keep a plugin's sockets private. Creates and removes them, and knocks; never binds."""
 
 import os
 import stat
@@ -10,6 +10,7 @@ from ..handshake import UNIX_PATH_MAX, HostFault, MachineFault, Unix
 PATH_MAX = UNIX_PATH_MAX if sys.platform == "linux" else 103  # sun_path without its NUL; BSD and macOS have 104 bytes
 _SHORT = "/tmp"  # noqa: S108 - where a socket goes when TMPDIR is too long for one; inside it only a 0700 directory
 _NAME_BYTES = 6
+_NO_GROUP = 2**32 - 1  # chown(2) takes it for "leave the group as it is"
 
 
 def socket_path(directory: str) -> Unix:
@@ -38,7 +39,9 @@ def share_with(path: str, group: str) -> None:
     try:
         number = int(group) if group.isdecimal() else grp.getgrnam(group).gr_gid
     except KeyError:
-        raise HostFault(f"PLUGIN_UNIX_SOCKET_GROUP names no group: {group!r}") from None
+        number = _NO_GROUP
+    if number >= _NO_GROUP:
+        raise HostFault(f"PLUGIN_UNIX_SOCKET_GROUP names no group: {group!r}")
     mode = 0o770 if stat.S_ISDIR(os.stat(path).st_mode) else 0o660
     try:
         os.chown(path, -1, number)
@@ -47,28 +50,56 @@ def share_with(path: str, group: str) -> None:
         raise HostFault(f"cannot give {path!r} to PLUGIN_UNIX_SOCKET_GROUP {group!r}: {error.strerror}") from None
 
 
+def somebody_listens(address: Unix) -> bool:
+    """Return whether somebody accepts connections there, without waiting for it."""
+    import socket  # a plugin has no need of it
+
+    with socket.socket(socket.AF_UNIX) as knock:
+        knock.setblocking(False)
+        try:
+            knock.connect(address.path)
+        except BlockingIOError:
+            return True  # the queue is full, so there is one
+        except OSError:
+            return False
+    return True
+
+
 class PrivateDirectory:
     """A new directory that only its owner enters, for sockets; removed with all it holds by ``close``.
 
+    A forked child has no part in it: its ``close`` removes nothing.
+
     It lies in ``TMPDIR``, or in /tmp where a socket's path below ``TMPDIR`` would be too long.
 
+    Args:
+        environment: where ``TMPDIR`` is looked up.
+        group: who may enter besides the owner.
+        parent: where it is to lie instead.
+
     Raises:
-        MachineFault: the directory cannot be made. A bad ``TMPDIR`` is never replaced silently.
+        MachineFault: the directory cannot be made. A bad ``TMPDIR``, or ``parent``, is never replaced silently.
+        HostFault: as ``share_with``.
     """
 
     # The longest name that goes inside: what Go's own CreateTemp("plugin") makes has up to 16 characters.
     _ROOM = len("/goplugin-") + 2 * _NAME_BYTES + len("/plugin") + 2 * _NAME_BYTES
 
-    def __init__(self, environment: Mapping[str, str], group: str | None = None) -> None:
-        parent = environment.get("TMPDIR") or _SHORT
-        if len(os.fsencode(parent)) + self._ROOM > PATH_MAX and os.path.isdir(parent):
-            parent = _SHORT
-        self.path = os.path.join(parent, f"goplugin-{os.urandom(_NAME_BYTES).hex()}")
+    def __init__(
+        self, environment: Mapping[str, str], group: str | None = None, parent: str | os.PathLike[str] | None = None
+    ) -> None:
+        within = os.fspath(parent) if parent is not None else environment.get("TMPDIR") or _SHORT
+        if len(os.fsencode(within)) + self._ROOM > PATH_MAX and os.path.isdir(within):
+            if parent is not None:
+                raise MachineFault(f"a socket in a directory of its own in {within!r} would exceed {PATH_MAX} bytes")
+            within = _SHORT
+        self.path = os.path.join(within, f"goplugin-{os.urandom(_NAME_BYTES).hex()}")
+        self._made_by = os.getpid()
         try:
             os.mkdir(self.path, 0o700)
         except OSError as error:
-            message = f"cannot make a directory for sockets in TMPDIR, {parent!r}: {error.strerror}"
-            raise MachineFault(message) from None
+            where = f"{within!r}" if parent is not None else f"TMPDIR, {within!r}"
+            raise MachineFault(f"cannot make a directory for sockets in {where}: {error.strerror}") from None
         if group is not None:
             try:
                 share_with(self.path, group)
@@ -77,8 +108,29 @@ class PrivateDirectory:
                 raise
 
     def close(self) -> None:
-        """Remove the directory. Closing twice is fine, and so is a directory that somebody else removed."""
-        import shutil  # costs a plugin's start a millisecond, and is needed at its end
+        """Remove the directory, or the link that somebody put in its place.
 
-        if os.path.isdir(self.path):
+        Closing twice is fine, and so is a directory that somebody else removed. One that cannot be removed stays, and
+        the log says so: what is stopped meanwhile is to stop all the same.
+        """
+        if self._made_by != os.getpid():
+            return
+        try:
+            self._remove()
+        except OSError as error:
+            import logging
+
+            logger = logging.getLogger("goplugin.transport")
+            logger.warning("the directory for sockets %s stays behind: %s", self.path, error.strerror)
+
+    def _remove(self) -> None:
+        try:
+            os.rmdir(self.path)  # takes no descriptor: there may be none left
+        except FileNotFoundError:
+            pass
+        except NotADirectoryError:
+            os.unlink(self.path)
+        except OSError:
+            import shutil  # costs a plugin's start a millisecond, and is needed at its end
+
             shutil.rmtree(self.path)

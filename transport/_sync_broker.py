@@ -5,17 +5,18 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from time import monotonic
 from typing import TYPE_CHECKING, Self
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakSet
 
-from ..handshake import GoPluginError
-from ._broker import DIAL_WITHIN, Announcement, Ledger, Side, Stream
-from ._carrier import Carrier, Route
-from ._listener import Listener
+from ..handshake import Address, GoPluginError
+from ._broker import DIAL_WITHIN, Announcement, Knock, Ledger, Message, Side, Stream
+from ._carrier import Carrier, Multiplexing, Route
 from ._options import server_arguments
 from ._workers import Workers
 
 if TYPE_CHECKING:
     import grpc
+
+    from ._dialled import DialledChannel
 
 SERVE_WORKERS = 10
 """Handler threads of a brokered server, each started when it is first needed."""
@@ -28,13 +29,13 @@ class BrokeredServer:
 
     Attributes:
         id: what the other side dials.
-        address: where it listens.
+        address: where it listens; None where host and plugin multiplex all their connections.
     """
 
-    def __init__(self, id: int, server: "grpc.Server", listener: Listener, undo: ExitStack) -> None:
-        self.id, self.address = id, listener.address
+    def __init__(self, id: int, server: "grpc.Server", address: Address | None, undo: ExitStack) -> None:
+        self.id, self.address = id, address
         self._server, self._undo = server, undo
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # a signal handler may stop the client while its thread releases
 
     def close(self, grace: float = 0.0) -> None:
         """End the serving; calls that still run after ``grace`` seconds are cancelled. Closing twice is fine."""
@@ -93,8 +94,11 @@ class Broker:
         self._ledger = Ledger(other)
         self._carrier, self._dress, self._explain, self._clock = carrier, dress, explain, clock
         self._lock = threading.RLock()  # a signal handler may close the broker while its thread holds the lock
+        self._multiplexing = carrier if isinstance(carrier, Multiplexing) else None
+        if self._multiplexing is not None:
+            self._multiplexing.attach(self._knock)
         self._servers: dict[int, BrokeredServer] = {}
-        self._routes: WeakKeyDictionary[grpc.Channel, Route] = WeakKeyDictionary()
+        self._channels: WeakSet[DialledChannel] = WeakSet()
 
     def next_id(self) -> int:
         """Return an id that this side has not used, to serve it and to tell it to the other side."""
@@ -129,6 +133,8 @@ class Broker:
         import grpc
 
         with self._explained(), self._lock:
+            if self._multiplexing is not None:
+                self._multiplexing.check()
             self._ledger.serve(id)
         with ExitStack() as undo:
             undo.callback(self._unserve, id)
@@ -138,14 +144,15 @@ class Broker:
             undo.callback(server.stop, 0)
             try:
                 register(server)
-                listener = self._carrier.listen(server)
-                undo.callback(listener.close)
+                address = self._listen(id, server, undo)
             finally:
                 server.start()  # also where it has failed: grpcio frees no server that never ran
-            served = BrokeredServer(id, server, listener, undo.pop_all())
+            served = BrokeredServer(id, server, address, undo.pop_all())
         try:
             with self._explained(), self._lock:
-                self._ledger.announce(Announcement(id=id, address=served.address))
+                self._ledger.check_open()
+                if address is not None:
+                    self._ledger.announce(Announcement(id=id, address=address))
                 self._servers[id] = served
         except BaseException:
             served.close()
@@ -155,8 +162,9 @@ class Broker:
     def dial(self, id: int, timeout: float = DIAL_WITHIN) -> "grpc.Channel":
         """Return a channel to what the other side serves as ``id``; wait ``timeout`` seconds for its announcement.
 
-        grpcio connects with the first call. The channel is the caller's to close; one left open is closed with the
-        plugin. Each time that the other side serves an id it can be dialled once.
+        grpcio connects with the first call. The channel is the caller's to close; one left open lasts as long as
+        anything made from it, a stub or a call, and is closed with the plugin at the latest. Each time that the other
+        side serves an id it can be dialled once.
 
         Raises:
             PluginDialTimeout: in a host, the plugin did not announce the id in time.
@@ -165,49 +173,50 @@ class Broker:
             PluginFault, HostFault: the plugin, or the host, ended the stream on which it announces.
             Misuse: the id is being dialled already, it is none, or host and plugin have parted.
         """
-        woken = threading.Event()
+        from ._dialled import DialledChannel
+
         with self._explained():
-            with self._lock:
-                dial = self._ledger.dial(id, self._clock(), timeout, woken.set)
-            try:
-                woken.wait(timeout)
-            finally:
-                with self._lock:
-                    self._ledger.leave(dial)
-            address = dial.result().address
+            if self._multiplexing is None:
+                route = self._announced_route(id, timeout)
+            else:
+                route = self._opened_route(self._multiplexing, id, timeout)
             with self._lock, ExitStack() as undo:
-                self._ledger.check_open()
-                route = self._carrier.route(address)
                 undo.callback(route.close)
-                channel = route.channel()
-                self._routes[channel] = route
-                finalize(channel, undo.pop_all().close).atexit = False
+                self._ledger.check_open()
+                channel = DialledChannel(route)
+                undo.pop_all()
+                self._channels.add(channel)
         return self._dress(channel)
 
-    def announced(self, announcement: Announcement) -> None:
-        """Note what the other side announced. For the StartStream call."""
-        with self._lock:
-            self._ledger.announced(announcement, self._clock())
+    def told(self, message: Message) -> None:
+        """Note what the other side told. For the StartStream call."""
+        if not isinstance(message, Knock):
+            with self._lock:
+                self._ledger.announced(message, self._clock())
+        elif self._multiplexing is not None:
+            self._multiplexing.told(message)
 
     def opened(self, stream: Stream) -> None:
         """Note that the stream is open. For the StartStream call."""
         with self._lock:
             self._ledger.opened(stream)
 
-    def outgoing(self, stream: Stream) -> Announcement | None:
-        """Return what to announce next, or None for now. For the StartStream call."""
+    def outgoing(self, stream: Stream) -> Message | None:
+        """Return what to tell next, or None for now. For the StartStream call."""
         with self._lock:
             return self._ledger.outgoing(stream)
 
     def ended(self, stream: Stream) -> None:
         """Note that the stream is over. For the StartStream call."""
         with self._lock:
-            self._ledger.ended(stream)
+            error = self._ledger.ended(stream)
+        self._part(error)
 
     def refuse(self) -> None:
         """Broker nothing more: dials that wait fail. What is there remains until ``close``."""
         with self._lock:
-            self._ledger.close()
+            error = self._ledger.close()
+        self._part(error)
 
     def close(self, grace: float = 0.0) -> None:
         """Close every brokered server and channel; calls on these servers have ``grace`` seconds to end.
@@ -216,15 +225,52 @@ class Broker:
         """
         self.refuse()
         with self._lock:
-            servers, routes = list(self._servers.values()), list(self._routes.items())
+            servers, channels = list(self._servers.values()), list(self._channels)
         limit = self._clock() + grace + STOP_WITHIN
         for stopped in [server.stop(grace) for server in servers]:
             stopped.wait(max(0.0, limit - self._clock()))
         for server in servers:
             server.release()
-        for channel, route in routes:
+        for channel in channels:
             channel.close()
-            route.close()
+
+    def _listen(self, id: int, server: "grpc.Server", undo: ExitStack) -> Address | None:
+        if self._multiplexing is not None:
+            undo.callback(self._multiplexing.accept(id, server))
+            return None
+        listener = self._carrier.listen(server)
+        undo.callback(listener.close)
+        return listener.address
+
+    def _announced_route(self, id: int, timeout: float) -> Route:
+        woken = threading.Event()
+        with self._lock:
+            dial = self._ledger.dial(id, self._clock(), timeout, woken.set)
+        try:
+            woken.wait(timeout)
+        finally:
+            with self._lock:
+                self._ledger.leave(dial)
+        return self._carrier.route(dial.result().address)
+
+    def _opened_route(self, multiplexing: Multiplexing, id: int, timeout: float) -> Route:
+        woken = threading.Event()
+        with self._lock:
+            self._ledger.check_dial(id, timeout)
+        opening = multiplexing.dial(id, timeout, woken.set)
+        try:
+            woken.wait(timeout)
+            return opening.route()
+        finally:
+            opening.leave()
+
+    def _knock(self, knock: Knock) -> None:
+        with self._lock:
+            self._ledger.knock(knock)
+
+    def _part(self, error: GoPluginError | None) -> None:
+        if self._multiplexing is not None and error is not None:
+            self._multiplexing.part(error)
 
     def _unserve(self, id: int) -> None:
         with self._lock:

@@ -11,16 +11,16 @@ import sys
 from collections.abc import Generator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from ..handshake import GoPluginError, Misuse
 from ._certificates import Certificate, Identity
 from ._inner import undumpable
+from ._tls_config import SERVER_NAME, TlsConfig
 
 if TYPE_CHECKING:
     import grpc
 
-SERVER_NAME = "localhost"  # in every certificate (mtls.go:33); go-plugin's clients verify it
 _HTTP2 = "h2"
 
 
@@ -32,13 +32,17 @@ class Refusal(enum.Enum):
     OTHER_CERTIFICATE = "presented another certificate than the one that was exchanged"
     UNUSABLE_CERTIFICATE = "presented a certificate that cannot be verified"
     EXPIRED_CERTIFICATE = "presented a certificate that is not valid now"
-    OTHER_NAME = f"presented a certificate that does not name {SERVER_NAME}"
+    OTHER_AUTHORITY = "presented a certificate that no authority has signed whom we trust"
+    OTHER_NAME = "presented a certificate for another name"
     NO_HTTP2 = "does not offer HTTP/2 (ALPN h2)"
     REFUSED_US = "refused our certificate or our TLS"
+    LEFT_AT_ONCE = "closed the connection right after the TLS handshake, as one does that refuses our certificate"
+    WANTS_TLS = "closed the connection without a word, as one does that wants TLS"
     BROKE_TLS = "broke the rules of TLS"
     SILENT = "did not finish the TLS handshake in time"
     VANISHED = "closed the connection during the TLS handshake"
     UNREACHABLE = "cannot be reached"
+    STRANGER = "is another process than the one that was started"
 
 
 class PeerRefused(GoPluginError):
@@ -53,12 +57,22 @@ class PeerRefused(GoPluginError):
         self.refusal, self.detail = refusal, detail
         super().__init__(f"the peer {refusal.value}" + (f": {detail}" if detail else ""))
 
+    @property
+    def is_unreachable(self) -> bool:
+        """Whether nobody was there."""
+        return self.refusal is Refusal.UNREACHABLE
+
+    @property
+    def is_loss(self) -> bool:
+        """Whether nobody was at fault as far as anybody can tell: a peer was not there, or went away."""
+        return self.refusal in (Refusal.VANISHED, Refusal.UNREACHABLE, Refusal.LEFT_AT_ONCE, Refusal.WANTS_TLS)
+
 
 class Tls:
     """One side of TLS connections: the configuration, and the verdict after each handshake.
 
     Args:
-        context: for servers or for clients; ALPN ``h2`` is added to it.
+        context: for servers or for clients; its ALPN protocols become ``h2``.
         pinned: the only certificate (DER) that the peer may present; None leaves the judgement to ``context``.
         server_name: what a client expects the server's certificate to name.
 
@@ -81,6 +95,13 @@ class Tls:
         return self._context.wrap_bio(
             incoming, outgoing, server_side=self.server_side, server_hostname=self._server_name
         )
+
+    def refusal(self, error: Exception) -> PeerRefused:
+        """Return what an error during a session's handshake means."""
+        found = explained(error)
+        if self._pinned is None and found.refusal is Refusal.OTHER_CERTIFICATE:  # none was exchanged
+            return PeerRefused(Refusal.OTHER_AUTHORITY, found.detail)
+        return found
 
     def judge(self, session: ssl.SSLObject) -> None:
         """Judge the peer of a session whose handshake is complete.
@@ -157,6 +178,52 @@ class MutualTls:
         with _as_file(self._identity.key_pem + self._identity.certificate.pem) as path:
             context.load_cert_chain(path)
         return Tls(context, pinned=b"" if self._peer is None else self._peer.der)
+
+
+class OwnTls:
+    """TLS of the user's own, for both roles.
+
+    Args:
+        given: for one direction or for both.
+        needed: the direction of the main connection.
+
+    Raises:
+        Misuse: there is no context for that direction, or none that fits.
+    """
+
+    def __init__(self, given: ssl.SSLContext | TlsConfig, needed: Literal["accept", "dial"]) -> None:
+        if isinstance(given, TlsConfig):
+            self._config = given
+        else:
+            self._config = TlsConfig(accept=given) if needed == "accept" else TlsConfig(dial=given)
+        self._main = self.server if needed == "accept" else self.client
+
+    @cached_property
+    def server(self) -> Tls:
+        """For connections that we accept.
+
+        Raises:
+            Misuse: there is no context for them, or none that fits.
+        """
+        return self._side(self._config.accept, "accept", server_side=True)
+
+    @cached_property
+    def client(self) -> Tls:
+        """For connections that we make.
+
+        Raises:
+            Misuse: there is no context for them, or none that fits.
+        """
+        return self._side(self._config.dial, "dial", server_side=False)
+
+    def _side(self, context: ssl.SSLContext | None, field: str, *, server_side: bool) -> Tls:
+        kind = "PROTOCOL_TLS_SERVER" if server_side else "PROTOCOL_TLS_CLIENT"
+        if context is None:
+            raise Misuse(f"tls has no context to {field} connections with: TlsConfig({field}=…), made with {kind}")
+        tls = Tls(context, server_name=self._config.server_name)
+        if tls.server_side is not server_side:
+            raise Misuse(f"TlsConfig({field}=…) takes a context that was made with {kind}")
+        return tls
 
 
 def explained(error: Exception) -> PeerRefused:

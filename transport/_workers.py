@@ -34,7 +34,7 @@ class Workers(ThreadPoolExecutor):
         """Queue a call.
 
         Raises:
-            RuntimeError: the executor was shut down.
+            RuntimeError: the executor was shut down, or there can be no thread for it.
         """
         future: Future[_R] = Future()
 
@@ -51,12 +51,17 @@ class Workers(ThreadPoolExecutor):
         with self._lock:
             if self._closed:
                 raise RuntimeError("cannot submit to workers that were shut down")
-            self._unfinished += 1
-            if len(self._alive) < min(self._unfinished, self._count):
+            if len(self._alive) < min(self._unfinished + 1, self._count):
                 name = f"{self._prefix}-{len(self._alive)}"
                 thread = threading.Thread(target=self._work, name=name, daemon=True)
-                self._alive.append(thread)
-                thread.start()
+                try:
+                    thread.start()
+                except RuntimeError:  # the system has no more: those that there are take their turns
+                    if not self._alive:
+                        raise
+                else:
+                    self._alive.append(thread)
+            self._unfinished += 1
             self._jobs.put((future, job))  # under the lock, so that no call comes behind the end of the queue
         return future
 

@@ -3,16 +3,15 @@
 import asyncio
 import inspect
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import ExitStack, asynccontextmanager, suppress
 from time import monotonic
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
-from weakref import WeakKeyDictionary, finalize
+from weakref import WeakSet
 
-from ..handshake import GoPluginError
-from ._broker import DIAL_WITHIN, Announcement, Ledger, Side, Stream
-from ._carrier import Carrier, Route
-from ._listener import Listener
+from ..handshake import Address, GoPluginError
+from ._broker import DIAL_WITHIN, Announcement, Knock, Ledger, Message, Side, Stream
+from ._carrier import Carrier, Multiplexing, Route
 from ._options import server_arguments
 from ._sync_broker import SERVE_WORKERS, STOP_WITHIN
 from ._workers import Workers
@@ -20,7 +19,31 @@ from ._workers import Workers
 if TYPE_CHECKING:
     import grpc.aio
 
-__all__ = ["Broker", "BrokeredServer"]
+    from ._aio_dialled import DialledChannel
+
+__all__ = ["Broker", "BrokeredServer", "Stop"]
+
+
+class Stop:
+    """Stops a server of grpc.aio's, whoever asks and however often.
+
+    Of two calls of ``server.stop`` at once the later can find the server freed by the earlier, and the process crashes
+    (grpcio 1.85.1): so there is one call.
+    """
+
+    def __init__(self, server: "grpc.aio.Server") -> None:
+        self._server = server
+        self._stopping: asyncio.Task[None] | None = None
+
+    def begin(self, grace: float) -> "asyncio.Task[None]":
+        """Begin, and return what ends with it; once it has begun, ``grace`` is that of the first call."""
+        if self._stopping is None:
+            self._stopping = asyncio.create_task(self._server.stop(grace))
+        return self._stopping
+
+    async def wait(self, grace: float) -> None:
+        """Begin, and wait; but no longer for what does not let itself be cancelled."""
+        await asyncio.wait({self.begin(grace)}, timeout=grace + STOP_WITHIN)
 
 
 class BrokeredServer:
@@ -28,28 +51,36 @@ class BrokeredServer:
 
     Attributes:
         id: what the other side dials.
-        address: where it listens.
+        address: where it listens; None where host and plugin multiplex all their connections.
     """
 
-    def __init__(self, id: int, server: "grpc.aio.Server", listener: Listener, undo: ExitStack) -> None:
-        self.id, self.address = id, listener.address
-        self._server, self._listener, self._undo = server, listener, undo
+    def __init__(
+        self,
+        id: int,
+        server: "grpc.aio.Server",
+        address: Address | None,
+        unlink: Callable[[], None],
+        undo: ExitStack,
+    ) -> None:
+        self.id, self.address = id, address
+        self._stop, self._unlink, self._undo = Stop(server), unlink, undo
 
     async def close(self, grace: float = 0.0) -> None:
         """End the serving; calls that still run after ``grace`` seconds are cancelled. Closing twice is fine.
 
-        A cancellation gives up the wait, not the end.
+        A second close waits as long as it says, but the calls have the time of the first. A cancellation gives up the
+        wait, not the end.
         """
-        stopping = asyncio.create_task(self._stop(grace), name=f"goplugin-brokered-{self.id}")
-        await asyncio.shield(stopping)
+        closing = asyncio.create_task(self._close(grace), name=f"goplugin-brokered-{self.id}")
+        await asyncio.shield(closing)
 
-    async def _stop(self, grace: float) -> None:
-        await _stopped(self._server, grace)
+    async def _close(self, grace: float) -> None:
+        await self._stop.wait(grace)
         self._undo.pop_all().close()
 
     def unlink(self) -> None:
         """Remove the socket and leave the rest, in a process that is about to be ended by force. For the broker."""
-        self._listener.close()
+        self._unlink()
 
     async def __aenter__(self) -> Self:
         return self
@@ -95,8 +126,12 @@ class Broker:
     ) -> None:
         self._ledger = Ledger(other)
         self._carrier, self._dress, self._explain, self._clock = carrier, dress, explain, clock
+        self._multiplexing = carrier if isinstance(carrier, Multiplexing) else None
+        if self._multiplexing is not None:
+            loop = asyncio.get_running_loop()
+            self._multiplexing.attach(lambda knock: _call_on(loop, lambda: self._ledger.knock(knock)))
         self._servers: dict[int, BrokeredServer] = {}
-        self._routes: WeakKeyDictionary[grpc.aio.Channel, Route] = WeakKeyDictionary()
+        self._channels: WeakSet[DialledChannel] = WeakSet()
 
     def next_id(self) -> int:
         """Return an id that this side has not used, to serve it and to tell it to the other side."""
@@ -119,6 +154,8 @@ class Broker:
         from grpc import aio
 
         async with self._explained():
+            if self._multiplexing is not None:
+                self._multiplexing.check()
             self._ledger.serve(id)
         with ExitStack() as undo:
             undo.callback(self._unserve, id)
@@ -129,17 +166,19 @@ class Broker:
                 registered = register(server)
                 if inspect.isawaitable(registered):
                     await registered
-                listener = self._carrier.listen(server)
-                undo.callback(listener.close)
+                address, unlink = self._listen(id, server)
+                undo.callback(unlink)
             except BaseException:
                 await server.start()  # grpcio frees no server that never ran
-                await _stopped(server, 0.0)
+                await Stop(server).wait(0.0)
                 raise
             await server.start()
-            served = BrokeredServer(id, server, listener, undo.pop_all())
+            served = BrokeredServer(id, server, address, unlink, undo.pop_all())
         try:
             async with self._explained():
-                self._ledger.announce(Announcement(id=id, address=served.address))
+                self._ledger.check_open()
+                if address is not None:
+                    self._ledger.announce(Announcement(id=id, address=address))
             self._servers[id] = served
         except BaseException:
             await served.close()
@@ -151,45 +190,43 @@ class Broker:
 
         Everything is as in `goplugin.transport.Broker.dial`.
         """
-        woken = asyncio.Event()
+        from ._aio_dialled import DialledChannel
+
         async with self._explained():
-            dial = self._ledger.dial(id, self._clock(), timeout, woken.set)
-            try:
-                async with asyncio.timeout(timeout):
-                    await woken.wait()
-            except TimeoutError:
-                pass  # the dial's result says so
-            finally:
-                self._ledger.leave(dial)
-            address = dial.result().address
-            self._ledger.check_open()
+            if self._multiplexing is None:
+                route = await self._announced_route(id, timeout)
+            else:
+                route = await self._opened_route(self._multiplexing, id, timeout)
             with ExitStack() as undo:
-                route = self._carrier.route(address)
                 undo.callback(route.close)
-                channel = route.aio_channel()
-                self._routes[channel] = route
-                finalize(channel, undo.pop_all().close).atexit = False
+                self._ledger.check_open()
+                channel = DialledChannel(route)
+                undo.pop_all()
+                self._channels.add(channel)
         return channel if self._dress is None else self._dress(channel)
 
-    def announced(self, announcement: Announcement) -> None:
-        """Note what the other side announced. For the StartStream call."""
-        self._ledger.announced(announcement, self._clock())
+    def told(self, message: Message) -> None:
+        """Note what the other side told. For the StartStream call."""
+        if not isinstance(message, Knock):
+            self._ledger.announced(message, self._clock())
+        elif self._multiplexing is not None:
+            self._multiplexing.told(message)
 
     def opened(self, stream: Stream) -> None:
         """Note that the stream is open. For the StartStream call."""
         self._ledger.opened(stream)
 
-    def outgoing(self, stream: Stream) -> Announcement | None:
-        """Return what to announce next, or None for now. For the StartStream call."""
+    def outgoing(self, stream: Stream) -> Message | None:
+        """Return what to tell next, or None for now. For the StartStream call."""
         return self._ledger.outgoing(stream)
 
     def ended(self, stream: Stream) -> None:
         """Note that the stream is over. For the StartStream call."""
-        self._ledger.ended(stream)
+        self._part(self._ledger.ended(stream))
 
     def refuse(self) -> None:
         """Broker nothing more: dials that wait fail. What is there remains until ``close``."""
-        self._ledger.close()
+        self._part(self._ledger.close())
 
     async def close(self, grace: float = 0.0) -> None:
         """Close every brokered server and channel; calls on these servers have ``grace`` seconds to end.
@@ -198,14 +235,42 @@ class Broker:
         """
         self.refuse()
         await asyncio.gather(*(server.close(grace) for server in list(self._servers.values())))
-        for channel, route in list(self._routes.items()):
+        for channel in list(self._channels):
             await channel.close()
-            route.close()
 
     def unlink(self) -> None:
         """Remove the sockets of brokered servers, in a process that is about to be ended by force. From any thread."""
         for server in list(self._servers.values()):
             server.unlink()
+
+    def _listen(self, id: int, server: "grpc.aio.Server") -> tuple[Address | None, Callable[[], None]]:
+        if self._multiplexing is not None:
+            return None, self._multiplexing.accept(id, server)
+        listener = self._carrier.listen(server)
+        return listener.address, listener.close
+
+    async def _announced_route(self, id: int, timeout: float) -> Route:
+        woken = asyncio.Event()
+        dial = self._ledger.dial(id, self._clock(), timeout, woken.set)
+        try:
+            await _wait(woken, timeout)
+        finally:
+            self._ledger.leave(dial)
+        return self._carrier.route(dial.result().address)
+
+    async def _opened_route(self, multiplexing: Multiplexing, id: int, timeout: float) -> Route:
+        woken, loop = asyncio.Event(), asyncio.get_running_loop()
+        self._ledger.check_dial(id, timeout)
+        opening = multiplexing.dial(id, timeout, lambda: _call_on(loop, woken.set))
+        try:
+            await _wait(woken, timeout)
+            return opening.route()
+        finally:
+            opening.leave()
+
+    def _part(self, error: GoPluginError | None) -> None:
+        if self._multiplexing is not None and error is not None:
+            self._multiplexing.part(error)
 
     def _unserve(self, id: int) -> None:
         self._ledger.unserve(id)
@@ -222,6 +287,16 @@ class Broker:
             raise instead from error
 
 
-async def _stopped(server: "grpc.aio.Server", grace: float) -> None:
-    """Stop a server, and wait no longer for what does not let itself be cancelled."""
-    await asyncio.wait({asyncio.create_task(server.stop(grace))}, timeout=grace + STOP_WITHIN)
+async def _wait(woken: asyncio.Event, timeout: float) -> None:
+    """Wait for it, or for that time."""
+    try:
+        async with asyncio.timeout(timeout):
+            await woken.wait()
+    except TimeoutError:
+        pass
+
+
+def _call_on(loop: asyncio.AbstractEventLoop, job: Callable[[], object]) -> None:
+    """Have a job done on a loop, from another thread, unless the loop is closed: then host and plugin have parted."""
+    with suppress(RuntimeError):
+        loop.call_soon_threadsafe(job)

@@ -9,18 +9,20 @@ from ._certificates import host_certificate as host_certificate
 from ._certificates import plugin_certificate as plugin_certificate
 from ._inner import InnerServer as InnerServer
 from ._inner import undumpable as undumpable
+from ._listener import listening as listening
 from ._relay import DialRelay as DialRelay
 from ._relay import Refused as Refused
 from ._relay import Relay as Relay
 from ._relay import dial as dial
-from ._relay import listening as listening
 from ._relay import serve as serve
-from ._tls import SERVER_NAME as SERVER_NAME
 from ._tls import MutualTls as MutualTls
+from ._tls import OwnTls as OwnTls
 from ._tls import PeerRefused as PeerRefused
 from ._tls import Refusal as Refusal
 from ._tls import Tls as Tls
 from ._tls import explained as explained
+from ._tls_carrier import TlsCarrier as TlsCarrier
+from ._tls_config import SERVER_NAME as SERVER_NAME
 
 __all__ = [
     "SERVER_NAME",
@@ -29,11 +31,13 @@ __all__ = [
     "Identity",
     "InnerServer",
     "MutualTls",
+    "OwnTls",
     "PeerRefused",
     "Refusal",
     "Refused",
     "Relay",
     "Tls",
+    "TlsCarrier",
     "dial",
     "explained",
     "host_certificate",

@@ -11,7 +11,8 @@ Whoever owns the connection makes one ``Session`` for it and
 - calls ``tick`` when ``deadline`` has come, after having received what there was to receive.
 
 What Go ignores is ignored and what ends its sessions ends ours. We also end those of a peer that opens a stream with
-an id that is ours or was used before, grants a window beyond 32 bits, or floods us with pings whose answers it leaves.
+an id that is ours or was used before, grants a window beyond 32 bits, or floods us with pings or streams and does not
+read the answers.
 
 Memory is bounded: what arrives is handed on at once and at most a window of it per stream is not yet ``consumed``,
 what is sent stays with the caller unless it fits.
@@ -74,7 +75,7 @@ CLOSE_TIMEOUT = 300.0  # seconds for the peer to finish a stream that we have fi
 LAST_ID = 2**32 - 3  # the last that Go gives to a stream (session.go: OpenStream)
 FRAME_MAX = 64 * 1024  # bytes of data that we put in one frame: a frame has the connection for itself
 OUTGOING_MAX = 4 * FRAME_MAX  # bytes of data that wait to be written before streams must wait for their turn
-REPLIES_MAX = 16_384  # answers waiting to be written: beyond it, the peer sends questions and reads no answers
+REPLIES_MAX = 16_384  # frames without data waiting to be written: beyond it, the peer asks and reads no answers
 AHEAD_MAX = 1024  # ids that a peer may use before a lower one: Go takes an id in one step and sends it in another
 
 _WINDOW_LIMIT = 2**32 - 1  # Go counts a window in 32 bits
@@ -147,7 +148,7 @@ class Session:
         self._reading_fin = False  # the current frame's payload is the stream's last
         self._outgoing: list[bytes] = []
         self._pending = 0  # bytes of data in it
-        self._replies = 0  # frames in it that answer the peer
+        self._replies = 0  # frames in it that carry none: nearly all answer the peer
         self._ready: dict[int, None] = {}  # streams that wait for room in it, in the order of their turns
         self._leaving = self._peer_leaving = self._ended = False
 
@@ -338,6 +339,8 @@ class Session:
     def _frame(self, frame: Frame, now: float, events: list[Event]) -> None:
         if frame.version != 0:
             raise PeerFault("speaks another version", frame)
+        if self._replies >= REPLIES_MAX:
+            raise PeerFault("asks and asks and reads no answers", frame)
         if frame.kind in (_DATA, _WINDOW_UPDATE):
             self._stream_frame(frame, events)
         elif frame.kind == _PING:
@@ -353,7 +356,7 @@ class Session:
 
     def _ping_frame(self, frame: Frame, now: float, events: list[Event]) -> None:
         if frame.flags & _SYN:
-            self._reply(_PING, _ACK, 0, frame)
+            self._queue(_PING, _ACK, 0, frame.length)
             return
         sent = self._pings.pop(frame.length, None)  # an answer to nothing is ignored (session.go: handlePing)
         if sent is not None:
@@ -401,7 +404,7 @@ class Session:
             raise PeerFault("opens a stream twice", frame)
         self._use(id)
         if self._leaving or len(self._unaccepted) >= BACKLOG:
-            self._reply(_WINDOW_UPDATE, _RST, id, frame._replace(length=0))
+            self._queue(_WINDOW_UPDATE, _RST, id, 0)
             return
         self._streams[id] = _Stream(id)
         self._unaccepted.add(id)
@@ -460,12 +463,7 @@ class Session:
 
     def _queue(self, kind: int, flags: int, id: int, length: int) -> None:
         self._outgoing.append(_HEADER.pack(0, kind, flags, id, length))
-
-    def _reply(self, kind: int, flags: int, id: int, frame: Frame) -> None:
-        self._replies += 1
-        if self._replies > REPLIES_MAX:
-            raise PeerFault("asks and asks and reads no answers", frame)
-        self._queue(kind, flags, id, frame.length)
+        self._replies += kind != _DATA
 
     def _give_turns(self, events: list[Event]) -> None:
         # One stream for each frame that there is room for; the others stay in the queue, or the first would always win.

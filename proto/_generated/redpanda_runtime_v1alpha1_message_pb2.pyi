@@ -54,10 +54,10 @@ class Value(_message.Message):
     double_value: float
     bool_value: bool
     timestamp_value: _timestamp_pb2.Timestamp
-    bytes_value: bytes
+    bytes_value: _builtins.bytes
     struct_value: StructValue
     list_value: ListValue
-    def __init__(self, null_value: _Optional[_Union[NullValue, str]] = ..., string_value: _Optional[str] = ..., integer_value: _Optional[int] = ..., double_value: _Optional[float] = ..., bool_value: _Optional[bool] = ..., timestamp_value: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., bytes_value: _Optional[bytes] = ..., struct_value: _Optional[_Union[StructValue, _Mapping[str, object]]] = ..., list_value: _Optional[_Union[ListValue, _Mapping[str, object]]] = ...) -> None: ...
+    def __init__(self, null_value: _Optional[_Union[NullValue, str]] = ..., string_value: _Optional[str] = ..., integer_value: _Optional[int] = ..., double_value: _Optional[float] = ..., bool_value: _Optional[bool] = ..., timestamp_value: _Optional[_Union[datetime.datetime, _timestamp_pb2.Timestamp, _Mapping[str, object]]] = ..., bytes_value: _Optional[_builtins.bytes] = ..., struct_value: _Optional[_Union[StructValue, _Mapping[str, object]]] = ..., list_value: _Optional[_Union[ListValue, _Mapping[str, object]]] = ...) -> None: ...
 
 class Error(_message.Message):
     __slots__ = ("message", "backoff", "not_connected", "end_of_input")

@@ -11,6 +11,7 @@ from goplugin.handshake import (
     PluginFault,
     PluginLost,
     StartTimeout,
+    TlsRefused,
 )
 
 
@@ -54,6 +55,20 @@ def test_a_plugin_that_still_runs_has_neither_code_nor_signal() -> None:
     lost = StartTimeout("printed no handshake line within 30 s")
     assert (lost.exit_code, lost.signal) == (None, None)
     assert str(lost) == "the plugin printed no handshake line within 30 s"
+
+
+@pytest.mark.parametrize("error", [TlsRefused("/p", "why"), HandshakeRefused(field="line", got="x", want="a line")])
+def test_an_error_names_the_plugin_in_one_line_and_quotes_it_at_length_in_a_note(error: PluginFault) -> None:
+    before = str(error)
+    assert error.blame(PluginLost("did it", argv=["./kv"], pid=7, status=3, stderr=[b"one", b"two\n"])) is error
+    assert str(error) == before + '; exit code 3; command "./kv"; pid 7; its last stderr line "two\\n"'
+    assert error.__notes__ == ["its last stderr lines:\n    one\n    two\\n"]
+
+
+def test_a_plugin_that_printed_one_line_needs_no_note() -> None:
+    error = TlsRefused("/p", "why").blame(PluginLost("did it", stderr=[b"one"]))
+    assert str(error).endswith('why; its last stderr line "one"')
+    assert not hasattr(error, "__notes__")
 
 
 def test_a_refusal_quotes_what_came() -> None:

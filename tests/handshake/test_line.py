@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from goplugin.handshake import LINE_MAX, HandshakeRefused, Line, Misuse, Tcp, Unix
+from goplugin.handshake import LINE_MAX, HandshakeRefused, Line, Misuse, MultiplexingNotSupported, Tcp, Unix
 
 CERT = bytes(range(256))
 CERT_TEXT = (
@@ -64,6 +64,7 @@ def test_a_line_that_a_go_host_accepts_is_read(raw: bytes, line: Line) -> None:
         (b"hello", "line", "hello"),
         (b"1|1|unix", "line", "1|1|unix"),
         (b"x" * (LINE_MAX + 1), "line", "x" * (LINE_MAX + 1)),
+        (b"1|1|unix|/p|grpc||true\nmore\n", "line", "1|1|unix|/p|grpc||true\nmore"),
         (b"one|1|unix|/p|grpc|", "core protocol", "one"),
         (b"2|1|unix|/p|grpc|", "core protocol", "2"),
         (b"1_0|1|unix|/p|grpc|", "core protocol", "1_0"),
@@ -109,6 +110,18 @@ def test_a_line_that_does_not_answer_what_was_asked_is_refused(
     with pytest.raises(HandshakeRefused) as refused:
         line.check(**asked)  # type: ignore[arg-type]  # pyright: ignore[reportArgumentType]
     assert refused.value.field == field
+
+
+@pytest.mark.parametrize(
+    ("multiplex", "lacking"), [(None, True), ("false", True), ("0", True), ("", False), ("yes", False)]
+)
+def test_a_plugin_that_cannot_multiplex_is_told_from_one_that_talks_nonsense(
+    multiplex: str | None, lacking: bool
+) -> None:
+    line = Line(version=1, address=Unix("/p"), multiplex=multiplex)
+    with pytest.raises(HandshakeRefused, match="recompile") as refused:
+        line.check(versions=[1], multiplex=True)
+    assert isinstance(refused.value, MultiplexingNotSupported) == lacking
 
 
 def test_a_line_that_answers_what_was_asked_is_accepted() -> None:
@@ -164,3 +177,8 @@ _LINES = st.builds(
 def test_every_line_that_can_be_made_is_read_back_as_it_was(line: Line) -> None:
     assert Line.parse(line.format()) == line
     assert Line.parse(line.format().rstrip(b"\n")) == line
+
+
+def test_net_rpc_is_refused_with_advice() -> None:
+    with pytest.raises(HandshakeRefused, match='got "netrpc", want "grpc"; net/rpc exists in Go alone'):
+        Line(version=1, address=Unix("/p"), protocol="netrpc").check(versions=[1])

@@ -2,9 +2,12 @@
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from queue import Empty, SimpleQueue
+from time import monotonic
 
 import pytest
 
@@ -91,7 +94,9 @@ def test_a_writer_waits_for_a_reader_that_is_slow_and_loses_nothing(attended: At
 
 def test_emptying_takes_what_is_there_although_the_pipe_stays_open(attended: Attended) -> None:
     os.write(attended.feed, b"x" * PIECE)
+    begun = monotonic()
     attended.start().attendant.empty_pipe(PATIENCE)
+    assert monotonic() - begun < PATIENCE
     assert read(attended.output, PIECE) == b"x" * PIECE
 
 
@@ -179,6 +184,45 @@ def test_closing_before_the_start_leaves_nothing_open() -> None:
         os.fstat(bell)
     os.close(attended.pipe)
     os.close(attended.feed)
+
+
+HELD_UP = """
+import os, sys, time
+from time import monotonic
+from goplugin.pluginlib import hclog
+from goplugin.pluginlib._attendant import Attendant
+from goplugin.pluginlib._life import Cause, Life
+from goplugin.pluginlib._output import Output
+from goplugin.pluginlib._spool import Spool
+
+def never():
+    time.sleep(60)
+
+life = Life(drain=0, leave_with_host=True)
+rites = never if sys.argv[1] == "rites" else print
+attendant = Attendant(life, Output(Spool()), on_stop=print, last_rites=rites)
+life.stop(Cause.SHUTDOWN, monotonic() - 60)
+if sys.argv[1] == "stderr":
+    os.set_blocking(2, False)
+    try:
+        while True:
+            os.write(2, bytes(65536))
+    except BlockingIOError:
+        os.set_blocking(2, True)
+attendant.start(pipe=None, watch_parent=False)
+never()
+"""
+
+
+@pytest.mark.parametrize("by", ["stderr", "rites"])
+def test_nothing_holds_up_the_last_resort(by: str) -> None:
+    """A host that reads no stderr, say, though its plugin has much to tell."""
+    program = [sys.executable, "-c", HELD_UP, by]
+    with subprocess.Popen(program, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL) as held:
+        try:
+            assert held.wait(PATIENCE) == 0
+        finally:
+            held.kill()
 
 
 def test_nothing_is_written_to_a_closed_bell() -> None:

@@ -84,6 +84,14 @@ def test_stderr_goes_to_the_output_until_it_is_released(monkeypatch: pytest.Monk
     assert former.getvalue() == "after\n"
 
 
+def test_who_kept_the_stream_writes_to_the_descriptor_once_it_is_released(capfd: pytest.CaptureFixture[str]) -> None:
+    replaced = Stderr(Output(Spool()))
+    kept = sys.stderr
+    replaced.release()
+    print("after", file=kept)
+    assert capfd.readouterr().err == "after\n"
+
+
 def test_a_stream_that_the_program_put_there_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     replaced = Stderr(Output(Spool()))
     monkeypatch.setattr(sys, "stderr", own := io.StringIO())

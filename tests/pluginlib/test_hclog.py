@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import re
+import subprocess
 import sys
 import threading
 from collections.abc import Generator, Iterator
@@ -173,11 +174,12 @@ def test_thousands_of_fields_still_make_a_line() -> None:
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary(),
-    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.integers(), inner),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text() | st.integers(), inner, max_size=4),
+    max_leaves=12,
 )
 
 
-@given(st.text(), st.dictionaries(st.text(), JSON))
+@given(st.text(), st.dictionaries(st.text(), JSON, max_size=4))
 def test_any_record_is_one_line_of_json(message: str, fields: dict[str, object]) -> None:
     assert parsed(hclog.line("info", message, fields))
 
@@ -206,6 +208,28 @@ def test_a_host_that_is_gone_does_not_hurt(pipe: tuple[int, int]) -> None:
     hclog.Handler(write).handle(record())
     os.close(write)
     hclog.Handler(write).handle(record())
+
+
+FORK_WHILE_A_THREAD_WRITES = """
+import os, signal, sys, threading
+from goplugin.pluginlib import hclog
+read, write = os.pipe()
+stuck = threading.Thread(target=hclog.write, args=(bytes(1024 * 1024), write), daemon=True)
+stuck.start()
+os.read(read, 1)
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    hclog.write(b"the child logs", sys.stdout.fileno())
+    os._exit(0)
+os._exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_child_that_is_forked_while_a_thread_writes_can_write() -> None:
+    program = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK_WHILE_A_THREAD_WRITES]
+    done = subprocess.run(program, capture_output=True, timeout=60)
+    assert (done.stdout, done.stderr, done.returncode) == (b"the child logs", b"", 0)
 
 
 def test_lines_of_many_threads_do_not_mix(pipe: tuple[int, int]) -> None:

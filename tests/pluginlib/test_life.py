@@ -18,7 +18,7 @@ def test_only_the_first_reason_begins_the_end(life: Life) -> None:
     assert life.cause is Cause.SIGTERM
 
 
-@pytest.mark.parametrize("cause", [Cause.SHUTDOWN, Cause.PARENT_GONE, Cause.ORPHANED])
+@pytest.mark.parametrize("cause", [Cause.SHUTDOWN, Cause.PARENT_GONE, Cause.ORPHANED, Cause.FINISHED])
 def test_a_final_reason_ends_the_process_too(life: Life, cause: Cause) -> None:
     life.stop(cause, 10)
     end = 10 + DRAIN + EXIT_WITHIN

@@ -11,6 +11,7 @@ from goplugin.pluginlib._options import DRAIN, WORKERS, Options, TestMode
 def options(**changed: Any) -> Options:
     usual: dict[str, Any] = {
         "network": None,
+        "tls": None,
         "workers": WORKERS,
         "server_options": (),
         "drain": DRAIN,

@@ -10,7 +10,7 @@ import pytest
 from goplugin.handshake import HostDialTimeout, Misuse, PluginEnvironment
 from goplugin.pluginlib._residents import Residents, note_services
 from goplugin.pluginlib._services import RESIDENT, Directory
-from goplugin.pluginlib._wire import announce, entry
+from goplugin.pluginlib._wire import entry, tell
 from goplugin.proto import health, plugin
 from goplugin.transport import Broker, PlainCarrier, Side, Workers
 
@@ -34,6 +34,11 @@ def test_a_service_is_built_when_it_is_first_asked_for_and_once() -> None:
     assert residents.service(details("/own.S/Undo")) is None
     residents.build("own.S")
     assert built == ["s"]
+
+
+@pytest.fixture(autouse=True)
+def nothing_left() -> None:
+    """Nothing is started here, and grpcio keeps what a server has that was never started."""
 
 
 @pytest.fixture
@@ -119,10 +124,10 @@ def test_a_handler_is_of_the_methods_kind(method: Any, kind: tuple[bool, bool]) 
 
 def test_an_announcement_reaches_the_broker_and_a_bad_one_the_log(caplog: pytest.LogCaptureFixture) -> None:
     broker = Broker(Side.HOST, PlainCarrier(PluginEnvironment()))
-    announce(broker, plugin.ConnInfo(service_id=5, network="unix", address="/a"))
+    tell(broker, plugin.ConnInfo(service_id=5, network="unix", address="/a"))
     broker.dial(5, timeout=0).close()
     assert caplog.records == []
-    announce(broker, plugin.ConnInfo(service_id=6, network="tcp", address="no port"))
+    tell(broker, plugin.ConnInfo(service_id=6, network="tcp", address="no port"))
     with pytest.raises(HostDialTimeout):
         broker.dial(6, timeout=0)
     [record] = caplog.records

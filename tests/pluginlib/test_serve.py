@@ -8,6 +8,7 @@ import socket
 import stat
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, cast
@@ -57,18 +58,21 @@ def refused(*arguments: str, env: dict[str, str] | None = None, cookie: bool = T
 # The start
 
 
+@pytest.mark.fault(46)
 def test_the_first_bytes_on_stdout_are_the_line(plugin: PluginProcess) -> None:
     assert plugin.line.format() == f"1|1|unix|{plugin.socket}|grpc|\n".encode()
     plugin.shut_down()
     assert plugin.stdout() == b""
 
 
-def test_a_host_that_knows_a_seventh_field_is_told_that_nothing_is_multiplexed(shell: str) -> None:
-    with PluginProcess("--shell", shell, env={"PLUGIN_MULTIPLEX_GRPC": "true"}) as process:
-        assert process.raw_line().endswith(b"|grpc||false\n")
+@pytest.mark.parametrize("asked", ["true", "false", "nonsense"])
+def test_a_host_that_knows_a_seventh_field_is_told_that_the_plugin_can_multiplex(shell: str, asked: str) -> None:
+    with PluginProcess("--shell", shell, env={"PLUGIN_MULTIPLEX_GRPC": asked}) as process:
+        assert process.raw_line().endswith(b"|grpc||true\n")
 
 
 @pytest.mark.parametrize("value", ["", "no"])
+@pytest.mark.fault(36)
 def test_a_human_is_told_what_a_plugin_is(shell: str, value: str) -> None:
     process = refused("--shell", shell, env={"TEST_COOKIE": value}, cookie=False)
     assert process.stderr().decode() == RUN_BY_HAND
@@ -85,7 +89,14 @@ def test_importing_pluginlib_imports_nothing_that_takes_time() -> None:
 def test_a_plugin_that_serves_has_loaded_no_more_than_it_needs() -> None:
     with PluginProcess() as process:
         loaded = set(process.ready().do("look")["modules"])
-    costly = {"cryptography", "psutil", "google.protobuf.descriptor_pb2", "grpc_health.v1", "grpc_reflection.v1alpha"}
+    costly = {
+        "cryptography",
+        "goplugin.transport.tls",
+        "psutil",
+        "google.protobuf.descriptor_pb2",
+        "grpc_health.v1",
+        "grpc_reflection.v1alpha",
+    }
     assert loaded & costly == set()
     assert "goplugin.pluginlib._health" not in loaded
 
@@ -118,6 +129,7 @@ def test_the_group_that_the_host_names_may_connect(shell: str) -> None:
         assert [(stat.S_IMODE(of.st_mode), of.st_gid) for of in found] == [(0o660, os.getgid()), (0o770, os.getgid())]
 
 
+@pytest.mark.fault(30)
 def test_a_directory_of_its_own_is_private(plugin: PluginProcess) -> None:
     assert stat.S_IMODE(plugin.socket.parent.stat().st_mode) == 0o700
 
@@ -146,9 +158,9 @@ def test_tcp_uses_the_first_free_port_of_the_range(shell: str) -> None:
         ({"TMPDIR": "/nowhere/at/all"}, "cannot make a directory for sockets in TMPDIR"),
         ({"TMPDIR": "/proc"}, "cannot make a directory for sockets in TMPDIR"),
         ({"TMPDIR": "/" + "d" * 120}, "cannot make a directory for sockets in TMPDIR"),
-        ({"PLUGIN_CLIENT_CERT": "-----BEGIN"}, "the host asks for AutoMTLS"),
     ],
 )
+@pytest.mark.fault(27)
 def test_a_start_that_cannot_be_is_one_line_at_level_error(shell: str, env: dict[str, str], said: str) -> None:
     process = refused("--shell", shell, env=env)
     [record] = process.records()
@@ -169,6 +181,7 @@ def test_a_taken_range_of_ports_is_a_start_that_cannot_be(shell: str) -> None:
     ]
 
 
+@pytest.mark.fault(12)
 def test_a_closed_stdout_is_a_start_that_cannot_be(shell: str) -> None:
     script = f"exec {' '.join(command('--shell', shell))} >&-"
     run = subprocess.run(["sh", "-c", script], env=environment(), capture_output=True, timeout=PATIENCE)
@@ -187,6 +200,7 @@ def test_a_host_that_closed_its_end_before_the_line_is_a_start_that_cannot_be(sh
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.fault(4, 45)
 def test_what_a_plugin_prints_before_it_serves_comes_after_the_line(shell: str) -> None:
     with PluginProcess("--shell", shell, "--setup", '{"do": "say", "text": "loading"}') as process:
         stdio = Stdio(process.ready().channel)
@@ -252,6 +266,7 @@ def test_reflection_lists_what_a_go_plugin_lists_and_the_authors_own(
     assert all(answer.file_descriptor_response.file_descriptor_proto for answer in answers[1:])
 
 
+@pytest.mark.fault(15)
 def test_own_services_answer_while_every_worker_is_busy(shell: str) -> None:
     with PluginProcess("--shell", shell, "--workers", "1") as process:
         process.ready()
@@ -279,6 +294,7 @@ def test_a_bad_announcement_is_logged_and_the_stream_goes_on(plugin: PluginProce
 # The end
 
 
+@pytest.mark.fault(48)
 def test_shutdown_is_answered_and_then_nothing_is_left(plugin: PluginProcess) -> None:
     stream, stdio = open_broker(plugin.channel), Stdio(plugin.channel)
     plugin.do("say", text="up")
@@ -298,6 +314,7 @@ def test_sigterm_stops_it_as_cleanly(plugin: PluginProcess) -> None:
     assert not plugin.socket.parent.exists()
 
 
+@pytest.mark.fault(39)
 def test_sigint_does_nothing(plugin: PluginProcess) -> None:
     for _ in range(3):
         plugin.process.send_signal(signal.SIGINT)
@@ -321,6 +338,7 @@ def test_a_running_call_may_finish_and_what_it_prints_arrives(plugin: PluginProc
     assert plugin.wait() == 0
 
 
+@pytest.mark.fault(16)
 def test_a_hung_handler_cannot_keep_the_process(shell: str) -> None:
     with PluginProcess("--shell", shell, "--drain", "0.2") as process:
         process.ready()
@@ -364,14 +382,23 @@ def test_after_serving_stdout_and_stderr_are_the_processs_own_again(shell: str) 
 
 
 @pytest.mark.parametrize("wrapped", [False, True], ids=["its parent", "behind a shell"])
-def test_a_plugin_leaves_with_a_host_that_is_killed(shell: str, wrapped: bool, tmp_path: Path) -> None:
+@pytest.mark.fault(40)
+def test_a_plugin_leaves_with_a_host_that_is_killed(shell: str, wrapped: bool, sockets: Path) -> None:
+    """A machine that is busy with something else may make it late once, and not every time."""
+    limit = _life.ORPHANED_AFTER + 1.0 if wrapped else 1.0
+    assert any(outlives_its_host(shell, wrapped, sockets) < limit for _ in range(5))
+    assert list(sockets.iterdir()) == []
+
+
+def outlives_its_host(shell: str, wrapped: bool, sockets: Path) -> float:
+    """Return the seconds from a host's end by SIGKILL until its plugin's, at most."""
     alive, held = os.pipe()
     argv = command("--shell", shell)
     if wrapped:
         # The trailing command keeps the shell from becoming the plugin. The plugin's parent then lives on.
         argv = ["sh", "-c", f"{' '.join(argv)}; true"]
     # Without the stream, only the parent can tell; behind a shell, only the stream can.
-    env = environment({"LIVENESS": str(held), "TMPDIR": str(tmp_path)} | ({"BROKER": "1"} if wrapped else {}))
+    env = environment({"LIVENESS": str(held), "TMPDIR": str(sockets)} | ({"BROKER": "1"} if wrapped else {}))
     host = subprocess.Popen(
         [sys.executable, str(PROGRAMS / "host.py"), *argv], env=env, stdout=subprocess.PIPE, pass_fds=[held]
     )
@@ -379,10 +406,12 @@ def test_a_plugin_leaves_with_a_host_that_is_killed(shell: str, wrapped: bool, t
         os.close(held)
         assert host.stdout is not None
         assert host.stdout.readline() == b"ready\n"
-        assert list(tmp_path.iterdir()) != []
+        assert list(sockets.iterdir()) != []
+        killed = time.monotonic()
         host.kill()
         host.wait(PATIENCE)
         ended = select.select([alive], [], [], PATIENCE)[0]
+        took = time.monotonic() - killed
         assert ended
         assert os.read(alive, 1) == b""
     finally:
@@ -390,7 +419,7 @@ def test_a_plugin_leaves_with_a_host_that_is_killed(shell: str, wrapped: bool, t
         host.wait(PATIENCE)
         host.stdout.close()  # type: ignore[union-attr]
         os.close(alive)
-    assert list(tmp_path.iterdir()) == []
+    return took
 
 
 def test_a_plugin_that_is_to_be_found_again_outlives_its_host(shell: str) -> None:
@@ -404,6 +433,7 @@ def test_a_plugin_that_is_to_be_found_again_outlives_its_host(shell: str) -> Non
         assert process.do("pids")[0] == process.process.pid
 
 
+@pytest.mark.fault(40)
 def test_a_plugin_whose_connection_ended_without_shutdown_leaves(shell: str) -> None:
     with PluginProcess("--shell", shell) as process:
         process.ready()
@@ -425,6 +455,7 @@ def test_a_plugin_whose_connection_ended_without_shutdown_leaves(shell: str) -> 
         ("child", {"text": "said"}),
     ],
 )
+@pytest.mark.fault(45)
 def test_everything_on_descriptor_1_reaches_the_host(
     plugin: PluginProcess, action: str, arguments: dict[str, Any]
 ) -> None:
@@ -475,6 +506,7 @@ def test_many_lines_arrive_in_order(plugin: PluginProcess) -> None:
 
 
 @pytest.mark.parametrize("stream", ["stdout", "stderr"])
+@pytest.mark.fault(14, 25)
 def test_without_a_reader_nothing_blocks_and_a_late_reader_gets_the_end_and_a_count(shell: str, stream: str) -> None:
     with PluginProcess("--shell", shell, "--expected", "0") as plugin:
         plugin.ready().do("line", size=10_000_000, stream=stream)
@@ -511,6 +543,14 @@ def test_a_reader_that_went_away_counts_as_absent(plugin: PluginProcess) -> None
     assert b"bytes of output were dropped" in second.err
 
 
+def test_sigterms_all_through_the_stop_leave_nothing_behind(shell: str) -> None:
+    with PluginProcess("--shell", shell) as process:
+        process.ready().shut_down()
+        while process.process.poll() is None:
+            process.process.terminate()
+            time.sleep(0.0005)
+
+
 def test_what_is_still_in_the_pipe_at_the_end_arrives(shell: str) -> None:
     with PluginProcess("--shell", shell, "--pipe-piece", "64") as process:
         stdio = Stdio(process.ready().channel)
@@ -541,6 +581,7 @@ def test_a_second_reader_takes_over(plugin: PluginProcess) -> None:
     assert first.out == b"one\n"
 
 
+@pytest.mark.fault(18, 45)
 def test_a_child_that_holds_stdout_holds_up_nothing(plugin: PluginProcess) -> None:
     stdio = Stdio(plugin.channel)
     pid = plugin.do("child_holding_stdout", seconds=60)
@@ -600,6 +641,7 @@ def test_logging_can_stay_the_programs_own(shell: str) -> None:
         ("fail_in_del", "exception ignored in", "ValueError: in __del__"),
     ],
 )
+@pytest.mark.fault(49)
 def test_what_nobody_catches_is_one_record_at_level_error(
     plugin: PluginProcess, action: str, said: str, text: str
 ) -> None:
@@ -627,6 +669,8 @@ def test_an_exception_after_serving_is_in_the_log(shell: str) -> None:
     assert "ValueError: as told" in record["@exception"]
 
 
+@pytest.mark.fault(49)
+@pytest.mark.usefixtures("sockets")
 def test_a_crash_in_c_leaves_its_traceback_in_the_log(plugin: PluginProcess) -> None:
     with pytest.raises(grpc.RpcError):
         plugin.do("crash")

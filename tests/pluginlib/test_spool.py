@@ -1,5 +1,6 @@
 """What is kept of a plugin's output, what is dropped, and when a writer should wait. All times are made up."""
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -37,6 +38,7 @@ def test_a_reader_that_keeps_up_loses_nothing_and_no_chunk_is_too_large(written:
         assert b"".join(d for c, d in got if c is channel) == b"".join(d for c, d in written if c is channel)
 
 
+@pytest.mark.fault(25)
 def test_without_a_reader_the_oldest_goes_and_is_counted() -> None:
     spool = Spool(limit=PIECE)
     for number in range(10):
@@ -76,6 +78,7 @@ def test_what_was_dropped_is_told_once() -> None:
     assert drained(spool, reader) == []
 
 
+@pytest.mark.fault(25)
 def test_a_writer_waits_for_a_reader_that_reads_and_for_no_other() -> None:
     spool = Spool(limit=PIECE, present_limit=PIECE)
     reader = spool.attach(100)

@@ -110,6 +110,7 @@ def test_tcp_works_too(serve: Serve) -> None:
         assert get(channel, "key") == b"key"
 
 
+@pytest.mark.fault(24)
 def test_messages_of_100_mib_pass(serve: Serve) -> None:
     size = 100 * 2**20
     with serve() as reattach, channel_to(reattach) as channel:

@@ -100,10 +100,12 @@ def run(program: str, implementation: str, copies: Path) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.fault(50)
 def test_a_copy_imported_before_ours_works_beside_it(copies: Path, implementation: str) -> None:
     assert run(COPIES + OURS + BOTH_WORK, implementation, copies) == "both work"
 
 
+@pytest.mark.fault(50)
 def test_a_copy_imported_after_ours_works_beside_it(copies: Path, implementation: str) -> None:
     assert run(OURS + COPIES + BOTH_WORK, implementation, copies) == "both work"
 

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from google.protobuf.message import Message
 
+from goplugin.proto import lazy
 from goplugin.proto import plugin as go
 from goplugin.proto import redpanda as rp
 from goplugin.proto import reflection as rf
@@ -43,6 +44,7 @@ ERROR = rp.Error(message="no")
 ERROR_BYTES = sized(1, b"no")
 BATCH = rp.MessageBatch(messages=[rp.Message(bytes=b"x")])
 BATCH_BYTES = sized(1, sized(1, b"x"))
+LAZY_BATCH = lazy.MessageBatch(messages=[lazy.Message(bytes=b"x")])
 
 GOLDEN: list[tuple[Message, bytes]] = [
     # plugin
@@ -86,6 +88,18 @@ GOLDEN: list[tuple[Message, bytes]] = [
     ),
     (rp.Message(structured=TEXT), sized(2, TEXT_BYTES)),
     (BATCH, BATCH_BYTES),
+    # the same, with parts left alone
+    (
+        lazy.Message(bytes=b"", metadata=sized(1, sized(1, b"k"), sized(2, TEXT_BYTES)), error=ERROR_BYTES),
+        sized(1) + sized(3, sized(1, sized(1, b"k"), sized(2, TEXT_BYTES))) + sized(4, ERROR_BYTES),
+    ),
+    (lazy.Message(structured=TEXT_BYTES), sized(2, TEXT_BYTES)),
+    (LAZY_BATCH, BATCH_BYTES),
+    (lazy.Batches(batches=[LAZY_BATCH], error=ERROR), sized(1, BATCH_BYTES) + sized(2, ERROR_BYTES)),
+    (
+        lazy.BatchRead(batch_id=2**64 - 1, batch=LAZY_BATCH, error=ERROR),
+        varint(1, 2**64 - 1) + sized(2, BATCH_BYTES) + sized(3, ERROR_BYTES),
+    ),
     # redpanda.runtime.v1alpha1: input
     (rp.BatchInputInitRequest(config=TEXT), sized(1, TEXT_BYTES)),
     (rp.BatchInputInitResponse(error=ERROR, auto_replay_nacks=True), sized(1, ERROR_BYTES) + varint(2, 1)),
@@ -192,8 +206,24 @@ def test_every_field_of_every_message_has_golden_bytes() -> None:
 
 
 def public_messages() -> list[type[Message]]:
-    values: list[object] = [getattr(part, name) for part in (go, rp, rf) for name in part.__all__]
+    values: list[object] = [getattr(part, name) for part in (go, rp, rf, lazy) for name in part.__all__]
     return [value for value in values if isinstance(value, type) and issubclass(value, Message)]
+
+
+def test_the_lazy_methods_go_by_the_same_paths_and_speak_the_same_wire() -> None:
+    for ours, theirs in (
+        (lazy.INPUT_READ_BATCH, rp.INPUT_READ_BATCH),
+        (lazy.PROCESSOR_PROCESS_BATCH, rp.PROCESSOR_PROCESS_BATCH),
+        (lazy.OUTPUT_SEND, rp.OUTPUT_SEND),
+    ):
+        assert ours.path == theirs.path
+        for kind, twin in ((ours.request, theirs.request), (ours.response, theirs.response)):
+            fields = {field.number: field.name.removesuffix("es") for field in kind.DESCRIPTOR.fields}
+            # One that also serves as the other's twin has a field more.
+            assert (
+                fields.items()
+                >= {field.number: field.name.removesuffix("es") for field in twin.DESCRIPTOR.fields}.items()
+            )
 
 
 def test_max_in_flight_is_an_int32() -> None:

@@ -1,6 +1,6 @@
 """A plugin on bare grpcio, without a line of goplugin: health, controller, stdio, and an echo to call.
 
-The programs in `tests/hostlib/programs` are this one with a fault.
+Many programs in `tests/hostlib/programs` and `interop_tests/badplugins` are this one with a fault.
 """
 
 import os
@@ -53,9 +53,13 @@ class Plugin(grpc.GenericRpcHandler):
         """Start to answer; return the handshake line."""
         address = os.path.join(os.environ["PLUGIN_UNIX_SOCKET_DIR"], "plugin")
         self._server = grpc.server(ThreadPoolExecutor(8), handlers=[self])
-        self._server.add_insecure_port(f"unix:{address}")
+        self.bind(self._server, f"unix:{address}")
         self._server.start()
         return f"1|1|unix|{address}|grpc|\n"
+
+    def bind(self, server: grpc.Server, address: str) -> None:
+        """Bind the server; a subclass does it otherwise."""
+        server.add_insecure_port(address)
 
     def serve(self) -> None:
         """Print the line, and answer until Shutdown."""

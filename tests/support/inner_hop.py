@@ -1,7 +1,7 @@
 """A process with both kinds of inner hop, and one that attacks it. Run with a user id; see test_inner.py.
 
     inner_hop.py victim  UID DIRECTORY PROTECTED    prints its pid, then whom it served once stdin ends
-    inner_hop.py attacker UID DIRECTORY PID         prints what it got out of the victim
+    inner_hop.py attacker UID DIRECTORY PID [PATH]  prints what it got out of the victim, PATH left alone
 
 Each becomes that user after its imports, whose files the user may not be able to read. The victim greets everybody
 that gets through to either end: "from grpcio's side" behind the server's hop, "from the peer" through the client's.
@@ -18,23 +18,14 @@ import threading
 from contextlib import suppress
 
 from foreign_certificates import NOW, Foreign, context
+from other_users import PR_SET_DUMPABLE, become
 from tls_peers import Inner, connect
 
 from goplugin.handshake import Unix
 from goplugin.transport.tls import Identity, InnerServer, MutualTls, PeerRefused, dial, listening, serve
 
 TOO_LATE = ctypes, shutil, encodings.idna  # to be loaded when they are needed
-PR_SET_DUMPABLE = 4
 SERVED, REACHED = b"from grpcio's side", b"from the peer"
-
-
-def become(uid: int) -> None:
-    if uid != os.getuid():
-        os.setgroups([])
-        os.setresgid(uid, uid, uid)
-        os.setresuid(uid, uid, uid)
-    # The kernel protects whoever changed its user id. Here it must not: only what is tested may protect.
-    assert ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0
 
 
 def greet(listener: socket.socket, secured: ssl.SSLContext) -> None:
@@ -79,31 +70,29 @@ def victim(directory: str, protected: bool) -> None:
     os._exit(0)
 
 
-def attacker(directory: str, pid: int) -> None:
+def attacker(directory: str, pid: int, open_to_all: set[bytes]) -> None:
     """Connect to whatever there is, by path, by what the kernel lists, and through the victim's descriptors."""
     with open("/proc/net/unix", "rb") as table:
         listed = [line.split(b" ")[-1].strip() for line in table if os.fsencode(directory) in line]
     found = [os.path.join(where, name).encode() for where, _, names in os.walk(directory) for name in names]
     descriptors = [f"/proc/{pid}/fd/{number}".encode() for number in range(256)]
     got: set[str] = set()
-    for path in {*listed, *found, *descriptors} - {
-        os.fsencode(directory) + b"/outer",
-        os.fsencode(directory) + b"/far",
-    }:
+    for path in {*listed, *found, *descriptors} - open_to_all:
         with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
             sock.settimeout(2)
             sock.connect(path)
-            got.add(sock.recv(100).decode() or "a closed door")
+            got.add(sock.recv(100).decode(errors="replace") or "a closed door")
     print(sorted(got))
 
 
 def main() -> None:
-    role, uid, directory, argument = sys.argv[1:]
+    role, uid, directory, argument, *more = sys.argv[1:]
     become(int(uid))
     if role == "victim":
         victim(directory, argument == "protected")
     else:
-        attacker(directory, int(argument))
+        outer = {os.fsencode(path) for path in (directory + "/outer", directory + "/far", *more)}
+        attacker(directory, int(argument), outer)
 
 
 main()

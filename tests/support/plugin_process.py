@@ -61,13 +61,16 @@ def begin(channel: grpc.Channel, action: str, /, method: str = "Do", **arguments
 
 def open_broker(channel: grpc.Channel) -> Any:
     """Open the broker stream, as every host does; it stays open until the call is cancelled."""
-    never = threading.Event()
+    over = threading.Event()
 
     def requests() -> Iterator[plugin.ConnInfo]:
         yield plugin.ConnInfo(service_id=1, network="unix", address="/tmp/a")
-        never.wait()
+        over.wait()
 
-    return call(channel, plugin.START_STREAM)(requests())
+    stream = call(channel, plugin.START_STREAM)(requests())
+    if not stream.add_callback(over.set):
+        over.set()
+    return stream
 
 
 class Stdio:
@@ -127,7 +130,7 @@ class Stdio:
 
 
 class PluginProcess(AbstractContextManager["PluginProcess"]):
-    """A started plugin. Leaving the context kills it if it still runs."""
+    """A started plugin. Leaving the context ends it if it still runs."""
 
     def __init__(
         self,
@@ -217,9 +220,13 @@ class PluginProcess(AbstractContextManager["PluginProcess"]):
     ) -> None:
         if self._channel is not None:
             self._channel.close()
-        if self.process.poll() is None:
+        self.process.terminate()  # it removes what is its own
+        try:
+            self.process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
             self.process.kill()
-        self.process.wait(PATIENCE)
+            self.process.wait(PATIENCE)
+            raise
         self._speaking.join(PATIENCE)
         self._stdout.close()
         self._stderr.close()

@@ -2,7 +2,10 @@
 
 import asyncio
 import sys
-from collections.abc import Callable, Coroutine
+import threading
+from collections.abc import Callable, Coroutine, Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,6 +16,7 @@ from goplugin.hostlib import Stopped, aio
 R = TypeVar("R")
 
 PROGRAMS = Path(__file__).parent.parent / "hostlib" / "programs"
+BAD_PLUGINS = Path(__file__).parents[2] / "interop_tests" / "badplugins"
 SUPPORT = {"PYTHONPATH": str(Path(__file__).parent)}  # where a program in Python finds `bare_plugin`
 
 HANDSHAKE = Handshake(protocol_version=1, cookie_key="TEST_COOKIE", cookie_value="yes")
@@ -20,8 +24,9 @@ LIMIT = 60.0  # seconds for one step, whatever it is
 
 
 def program(name: str) -> list[str]:
-    """Return the command that runs a program of `tests/hostlib/programs`; one in Python needs `SUPPORT`, too."""
-    return [sys.executable if name.endswith(".py") else "sh", str(PROGRAMS / name)]
+    """Return the command that runs a program of one of the two folders; one in Python needs `SUPPORT`, too."""
+    path = BAD_PLUGINS / name
+    return [sys.executable if name.endswith(".py") else "sh", str(path if path.exists() else PROGRAMS / name)]
 
 
 class Echo:
@@ -40,8 +45,9 @@ class Echo:
 class SyncShell:
     """The synchronous client as it is."""
 
-    def __init__(self, command: list[str], **options: Any) -> None:
-        options["env"] = SUPPORT | options.get("env", {})
+    def __init__(self, command: list[str] | None, **options: Any) -> None:
+        if command is not None:
+            options["env"] = SUPPORT | options.get("env", {})
         plugins = None if "versions" in options else {"echo": Echo}
         self.client: Any = hostlib.Client(command, HANDSHAKE, plugins, **options)
 
@@ -65,6 +71,17 @@ class SyncShell:
         stopped: Stopped = self.client.stop()
         return stopped
 
+    def start_and_stop(self, begun: threading.Event, then: Callable[[], object] = lambda: None) -> None:
+        """Start, stop as soon as ``begun`` is set, and do ``then``; raise what the stop raises, or else the start."""
+        with ThreadPoolExecutor(1) as other:
+            starting = other.submit(self.start)
+            assert begun.wait(LIMIT)
+            try:
+                self.stop()
+            finally:
+                then()
+            starting.result(LIMIT)
+
     def close(self) -> None:
         self.stop()
 
@@ -72,9 +89,10 @@ class SyncShell:
 class AioShell:
     """The asyncio client on an event loop of its own, which runs only while a step is under way."""
 
-    def __init__(self, command: list[str], **options: Any) -> None:
+    def __init__(self, command: list[str] | None, **options: Any) -> None:
         self._runner = asyncio.Runner()
-        options["env"] = SUPPORT | options.get("env", {})
+        if command is not None:
+            options["env"] = SUPPORT | options.get("env", {})
         plugins = None if "versions" in options else {"echo": Echo}
         self.client: Any = aio.Client(command, HANDSHAKE, plugins, **options)
 
@@ -114,10 +132,43 @@ class AioShell:
         stopped: Stopped = self.run(self.client.stop)
         return stopped
 
+    def start_and_stop(self, begun: threading.Event, then: Callable[[], object] = lambda: None) -> None:
+        """Start, stop as soon as ``begun`` is set, and do ``then``; raise what the stop raises, or else the start."""
+
+        async def work() -> None:
+            starting = asyncio.create_task(self.client.start())
+            while not begun.is_set():
+                await asyncio.sleep(0.01)
+            try:
+                await self.client.stop()
+            finally:
+                then()
+            await starting
+
+        self.run(work)
+
     def close(self) -> None:
-        self.stop()
-        self._runner.close()
+        try:
+            self.stop()
+        finally:
+            self._runner.close()
 
 
 Shell = SyncShell | AioShell
 SHELLS: dict[str, type[SyncShell] | type[AioShell]] = {"sync": SyncShell, "aio": AioShell}
+
+
+@contextmanager
+def clients(shell: str) -> Generator[Callable[..., Shell], None, None]:
+    """Give a maker of clients of that shell, from a command and options, and stop each of them in the end."""
+    made: list[Shell] = []
+
+    def make(command: list[str], **options: Any) -> Shell:
+        made.append(SHELLS[shell](command, **options))
+        return made[-1]
+
+    try:
+        yield make
+    finally:
+        for client in made:
+            client.close()

@@ -3,17 +3,22 @@
 import asyncio
 import gc
 import inspect
+import itertools
 import os
+import threading
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import grpc
 import pytest
 from brokering import METHOD, Answers
+from foreign_certificates import Foreign
 
 from goplugin.handshake import Address, GoPluginError, HostDialTimeout, Misuse, PluginEnvironment, PluginLost
-from goplugin.transport import Broker, PlainCarrier, Route, Side, Stream, aio
+from goplugin.transport import Broker, BrokeredServer, Carrier, PlainCarrier, Route, Side, Stream, aio
+from goplugin.transport.tls import MutualTls, TlsCarrier
 
 
 class CountedCarrier(PlainCarrier):
@@ -21,21 +26,20 @@ class CountedCarrier(PlainCarrier):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(PluginEnvironment(socket_dir=str(directory)))
-        self.closed = 0
+        self._routes = itertools.count()
+        self.closed: dict[int, None] = {}
 
     def route(self, address: Address) -> Route:
-        def close() -> None:
-            self.closed += 1
-
-        return Route(target=super().route(address).target, close=close)
+        number = next(self._routes)
+        return Route(target=super().route(address).target, close=lambda: self.closed.setdefault(number))
 
 
 class Pair:
     """A broker on each side of one connection."""
 
-    def __init__(self, kind: str, directory: Path, **options: Any) -> None:
+    def __init__(self, kind: str, carrier: Carrier, **options: Any) -> None:
         self._runner = asyncio.Runner() if kind == "aio" else None
-        self.carrier = CountedCarrier(directory)
+        self.carrier: Any = carrier
         make: Any = aio.Broker if kind == "aio" else Broker
         self.host: Any = make(Side.PLUGIN, self.carrier, **options)
         self.plugin: Any = make(Side.HOST, self.carrier)
@@ -68,7 +72,7 @@ class Pair:
     @staticmethod
     def _join(ours: Any, theirs: Any) -> None:
         def send() -> None:
-            theirs.announced(ours.outgoing(stream))
+            theirs.told(ours.outgoing(stream))
 
         stream = Stream(send)
         ours.opened(stream)
@@ -82,21 +86,77 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def pair(kind: str, tmp_path: Path) -> Any:
-    pair = Pair(kind, tmp_path)
+    pair = Pair(kind, CountedCarrier(tmp_path))
     yield pair
     pair.close()
 
 
-def test_a_channel_that_is_dropped_takes_its_route_with_it(pair: Pair) -> None:
-    for id in range(3):
+def test_a_channel_that_is_closed_takes_its_route_with_it_and_one_left_open_goes_with_the_broker(pair: Pair) -> None:
+    for id in range(2):
         pair.serve(pair.plugin, id)
-    kept, dropped = pair.dial(pair.host, 0), pair.dial(pair.host, 1)
-    assert (pair.ask(kept), pair.ask(dropped)) == (b"yes ?", b"yes ?")
-    del dropped
-    gc.collect()
-    assert pair.carrier.closed == 1
+    left, closed = pair.dial(pair.host, 0), pair.dial(pair.host, 1)
+    assert (pair.ask(left), pair.ask(closed)) == (b"yes ?", b"yes ?")
+    for _ in range(2):
+        pair.run(lambda: closed.close())
+    assert [*pair.carrier.closed] == [1]
     pair.run(lambda: pair.host.close())
-    assert pair.carrier.closed == 2
+    assert [*pair.carrier.closed] == [1, 0]
+
+
+FORMS = ["unary_unary", "unary_stream", "stream_unary", "stream_stream"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("typed", [False, True])
+def test_a_route_lasts_as_long_as_a_stub_and_no_longer(pair: Pair, form: str, typed: bool) -> None:
+    def serializer(request: bytes) -> bytes:
+        return request
+
+    pair.serve(pair.plugin, 0)
+    methods = [getattr(pair.dial(pair.host, 0), form)(METHOD, *[serializer] * (2 * typed))]
+    gc.collect()
+    assert not pair.carrier.closed
+    if form == "unary_unary":
+        assert pair.run(lambda: methods[0](b"?", timeout=10)) == b"yes ?"
+    methods.clear()
+    gc.collect()
+    assert [*pair.carrier.closed] == [0]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_route_lasts_as_long_as_a_call_even_if_all_else_is_dropped(pair: Pair, form: str) -> None:
+    pair.serve(pair.plugin, 0)
+    methods, calls = [getattr(pair.dial(pair.host, 0), form)(METHOD)], list[Any]()
+
+    def call() -> None:
+        method: Any = methods.pop()
+        begin = method.future if isinstance(pair.host, Broker) and form.endswith("unary") else method
+        calls.append(begin(b"?" if form.startswith("unary") else iter([b"?"]), timeout=10))
+
+    pair.run(call)
+    gc.collect()
+    assert not pair.carrier.closed
+    pair.run(calls.pop().cancel)
+    pair.run(lambda: pair.host.close())
+    assert [*pair.carrier.closed] == [0]
+
+
+def test_over_a_relay_a_stub_is_answered_by_whom_it_dialled_whatever_is_dialled_later(
+    kind: str, tmp_path: Path
+) -> None:
+    """Its relay is known to grpcio by the number of a descriptor, which must not become another's meanwhile."""
+    one = Foreign.make("P-521").identity
+    asked = PluginEnvironment(socket_dir=str(tmp_path))
+    carrier = TlsCarrier(MutualTls(one, one.certificate), lambda _: None, asked)
+    pair = Pair(kind, carrier)
+    for id, word in ((1, b"one"), (2, b"two")):
+        pair.run(lambda: pair.plugin.accept_and_serve(id, Answers(word).register))  # noqa: B023 - called at once
+    methods = [pair.dial(pair.host, id).unary_unary(METHOD) for id in (1, 2)]
+    gc.collect()
+    answers = [pair.run(lambda: method(b"?", timeout=10)) for method in methods]  # noqa: B023 - called at once
+    assert answers == [b"one ?", b"two ?"]
+    pair.close()
+    carrier.close()
 
 
 def test_the_close_closes_servers_and_channels_and_may_be_repeated(pair: Pair, tmp_path: Path) -> None:
@@ -110,6 +170,15 @@ def test_the_close_closes_servers_and_channels_and_may_be_repeated(pair: Pair, t
         pair.ask(channel)
     with pytest.raises(Misuse, match="the broker is closed"):
         pair.serve(pair.host, 2)
+
+
+def test_what_is_registered_while_the_broker_closes_is_not_served(pair: Pair, tmp_path: Path) -> None:
+    def close(_: object) -> Any:
+        return pair.host.close()
+
+    with pytest.raises(Misuse, match="the broker is closed"):
+        pair.run(lambda: pair.host.accept_and_serve(1, close))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broker_that_refuses_leaves_what_is_there(pair: Pair) -> None:
@@ -129,7 +198,7 @@ def test_a_dial_of_no_seconds_only_looks(pair: Pair) -> None:
 
 
 def test_the_sockets_of_a_process_that_is_ended_by_force_are_removed(tmp_path: Path) -> None:
-    pair = Pair("aio", tmp_path)
+    pair = Pair("aio", CountedCarrier(tmp_path))
     served = pair.serve(pair.plugin, 1)
     pair.plugin.unlink()
     assert not os.path.exists(served.address.path)
@@ -154,7 +223,7 @@ def test_the_host_dresses_channels_and_explains_the_loss_of_its_plugin(kind: str
     async def explain_later(error: GoPluginError) -> Exception:
         return explain(error)
 
-    pair = Pair(kind, tmp_path, dress=dress, explain=explain_later if kind == "aio" else explain)
+    pair = Pair(kind, CountedCarrier(tmp_path), dress=dress, explain=explain_later if kind == "aio" else explain)
     pair.serve(pair.plugin, 1)
     [channel] = pair.dial(pair.host, 1)
     assert pair.ask(channel) == b"yes ?"
@@ -169,7 +238,7 @@ def test_the_host_dresses_channels_and_explains_the_loss_of_its_plugin(kind: str
 
 
 def test_a_dial_that_is_cancelled_makes_room_for_the_next(tmp_path: Path) -> None:
-    pair = Pair("aio", tmp_path)
+    pair = Pair("aio", CountedCarrier(tmp_path))
 
     async def cancelled() -> None:
         dial = asyncio.create_task(pair.plugin.dial(1))
@@ -182,3 +251,52 @@ def test_a_dial_that_is_cancelled_makes_room_for_the_next(tmp_path: Path) -> Non
     pair.serve(pair.host, 1)
     assert pair.ask(pair.dial(pair.plugin, 1)) == b"yes ?"
     pair.close()
+
+
+class Fragile:
+    """A server of grpc.aio's, which is freed by the first ``stop`` that ends, whoever else is in the midst of one."""
+
+    def __init__(self) -> None:
+        self.graces: list[float | None] = []
+
+    async def stop(self, grace: float | None) -> None:
+        self.graces.append(grace)
+        await asyncio.sleep(0)
+
+
+def test_a_server_that_is_closed_by_two_at_once_is_stopped_once() -> None:
+    """grpc.aio can crash the process where it is not."""
+    server, closed = Fragile(), list[str]()
+
+    async def close_twice() -> None:
+        undo = ExitStack()
+        undo.callback(closed.append, "released")
+        made: Any = server
+        served = aio.BrokeredServer(1, made, None, lambda: None, undo)
+        await asyncio.gather(served.close(), served.close(0.1))
+        await served.close()
+
+    asyncio.run(close_twice())
+    assert (server.graces, closed) == ([0.0], ["released"])
+
+
+def test_a_signal_handler_may_release_a_server_while_its_thread_releases_it() -> None:
+    """As when it stops the client."""
+    released: list[str] = []
+
+    class Interrupted(ExitStack):
+        def pop_all(self) -> Self:
+            if not released:
+                released.append("once")
+                served.release()
+            return super().pop_all()
+
+    undo = Interrupted()
+    undo.callback(released.append, "what it held")
+    server: Any = None  # a release has no need of it
+    served = BrokeredServer(1, server, None, undo)
+    thread = threading.Thread(target=served.release, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert released == ["once", "what it held"]

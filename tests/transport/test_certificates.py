@@ -131,7 +131,7 @@ UNKNOWN_KIND_OF_KEY = GO.der.replace(bytes.fromhex("2a8648ce3d0201"), bytes.from
         (b"\x30\x82\xff\xff", "breaks off"),
         (GO.der[:-1], "breaks off"),
         (GO.der + b"junk", "is followed by 4 bytes"),
-        (GO.der * 2, f"is followed by {len(GO.der)} bytes"),
+        pytest.param(GO.der * 2, f"is followed by {len(GO.der)} bytes", id="twice"),
         (wrapped(GO.der[4:], b"\x05\x00"), "has more than three parts"),
         (wrapped(b"\x30\x00", b"\x30\x00", b"\x03\x00"), "is no X.509 certificate in DER"),
         (b"\x30" * 20_000, "has 20000 bytes"),
@@ -142,6 +142,7 @@ UNKNOWN_KIND_OF_KEY = GO.der.replace(bytes.fromhex("2a8648ce3d0201"), bytes.from
         (EARLY.der, "is valid only from 20"),
     ],
 )
+@pytest.mark.fault(11)
 def test_a_bad_certificate_in_the_line_refuses_the_plugin(der: bytes, complaint: str) -> None:
     with pytest.raises(HandshakeRefused, match=complaint) as caught:
         plugin_certificate(der, MOMENT)

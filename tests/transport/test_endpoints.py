@@ -1,8 +1,11 @@
 """The endpoints by themselves: what they take and give piece by piece, and how they end."""
 
+import _ssl
+import ctypes
 import random
 import socket
 import ssl
+from typing import Any
 
 import pytest
 from foreign_certificates import NOW, Foreign
@@ -10,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tls_peers import Wire
 
-from goplugin.transport._endpoints import CHUNK, RECORD_MAX, SocketEndpoint, TlsFilter, Wait
+from goplugin.transport._endpoints import ANSWERS_MAX, CHUNK, RECORD_MAX, SocketEndpoint, TlsFilter, Wait
 from goplugin.transport._reactor import WRITE, Reactor
 from goplugin.transport.tls import Identity, MutualTls
 
@@ -100,6 +103,39 @@ def test_what_the_endpoint_below_does_not_take_waits_and_nothing_more_is_taken()
     assert seen(client, other) == (False, 0)
     move(other, one)
     assert drained(server) == b"first"
+
+
+def ask_for_a_new_key(side: TlsFilter) -> None:
+    """Send a KeyUpdate that wants another in return, which Python's ssl has no call for."""
+    libssl = ctypes.CDLL(_ssl.__file__)
+    libssl.SSL_key_update.argtypes = [ctypes.c_void_p, ctypes.c_int]
+    session: Any = vars(side)["_session"]
+    # CPython's PySSLSocket: the object's header, a weak reference to the socket, OpenSSL's own.
+    place = id(session._sslobj) + object.__basicsize__ + ctypes.sizeof(ctypes.c_void_p)
+    assert libssl.SSL_key_update(ctypes.c_void_p.from_address(place), 1) == 1
+    session.do_handshake()
+    side.send(memoryview(b""))
+
+
+def test_a_peer_that_asks_for_new_keys_and_reads_no_answers_fills_no_memory() -> None:
+    server, one, client, other = met()
+    for _ in range(100):  # as long as the answers are read
+        ask_for_a_new_key(client)
+        move(other, one)
+        assert drained(server) == b""
+        move(one, other)
+    assert drained(client) == b""
+    one.room = 0
+    server.send(memoryview(bytes(CHUNK)))
+
+    def flood() -> None:
+        for _ in range(ANSWERS_MAX // 20):
+            ask_for_a_new_key(client)
+            move(other, one)
+            assert drained(server) == b""
+
+    with pytest.raises(ConnectionAbortedError, match="reads no answers"):
+        flood()
 
 
 def test_the_end_waits_for_what_is_unsent() -> None:

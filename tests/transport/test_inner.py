@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
 from pathlib import Path
@@ -13,14 +14,13 @@ from pathlib import Path
 import pytest
 from leftovers import nothing_left as nothing_left
 from leftovers import warm_grpc as warm_grpc
+from other_users import INNER_HOP, intrude, users
 from tls_peers import Inner
 
 from goplugin.handshake import MachineFault
+from goplugin.transport import _inner
 from goplugin.transport._inner import InnerListener, Stranger, check_ourselves
 from goplugin.transport.tls import InnerServer, undumpable
-
-HOP = Path(__file__).parent.parent / "support" / "inner_hop.py"
-NOBODY, SOMEBODY = 65534, 12345
 
 
 @pytest.fixture
@@ -35,37 +35,24 @@ def attack(directory: str, victim_is: int, attacker_is: int, protected: str = "p
     os.chown(directory, victim_is, -1)
     os.chmod(directory, 0o755)  # so that no directory of the test is what protects
     with subprocess.Popen(
-        [sys.executable, HOP, "victim", str(victim_is), directory, protected],
+        [sys.executable, INNER_HOP, "victim", str(victim_is), directory, protected],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
     ) as victim:
         try:
             assert victim.stdout is not None
-            pid = victim.stdout.readline().strip()
-            done = subprocess.run(
-                [sys.executable, HOP, "attacker", str(attacker_is), directory, pid],
-                stdout=subprocess.PIPE,
-                text=True,
-                timeout=60,
-                check=True,
-            )
+            got = intrude(attacker_is, directory, int(victim.stdout.readline()))
             said, _ = victim.communicate(timeout=60)
         finally:
             victim.kill()
     for name in ("outer", "far"):
         os.unlink(os.path.join(directory, name))
-    return done.stdout.strip(), said.strip()
-
-
-def users() -> list[tuple[int, int]]:
-    """Return pairs of victim and attacker; only the superuser can play two users, and nothing stops a superuser."""
-    if os.getuid():
-        return [(os.getuid(), os.getuid())]
-    return [(SOMEBODY, SOMEBODY), (SOMEBODY, NOBODY)]
+    return got, said.strip()
 
 
 @pytest.mark.parametrize(("victim", "attacker"), users())
+@pytest.mark.fault(30)
 def test_no_other_process_gets_through_the_inner_hop(nothing_left: str, victim: int, attacker: int) -> None:
     """Neither to grpcio's server nor, through the relay, to the peer: of what it finds, all doors are closed."""
     got, counted = attack(nothing_left, victim, attacker)
@@ -135,6 +122,20 @@ def connecting(path: str) -> None:
 def test_a_server_to_which_somebody_connected_early_is_not_used(nothing_left: str) -> None:
     with closing(Hasty(connecting)) as server, pytest.raises(MachineFault, match=r"interfered .* it connected"):
         InnerServer(server, os.environ)
+
+
+class Gone(Inner):
+    """A server that closes its socket as soon as it is bound."""
+
+    def add_insecure_port(self, address: str) -> int:
+        port = super().add_insecure_port(address)
+        self.close()
+        return port
+
+
+def test_a_server_whose_socket_is_not_found_is_not_used(nothing_left: str) -> None:
+    with pytest.raises(MachineFault, match=r"grpcio has no socket at .*, which it said it had bound"):
+        InnerServer(Gone(), os.environ)
 
 
 def test_a_server_whose_socket_was_exchanged_is_not_talked_to(nothing_left: str, swap: Callable[[str], None]) -> None:
@@ -233,6 +234,17 @@ def test_a_server_that_cannot_bind_is_the_machines_fault(nothing_left: str) -> N
         InnerServer(Unwilling(), os.environ)
 
 
+def test_what_somebody_else_left_in_the_private_directory_is_told(nothing_left: str) -> None:
+    class Watched(Inner):
+        def add_insecure_port(self, address: str) -> int:
+            port = super().add_insecure_port(address)
+            (Path(address.removeprefix("unix:")).parent / "somebody else's").touch()
+            return port
+
+    with closing(Watched()) as inner, pytest.raises(MachineFault, match=r"interfered .* not empty"):
+        InnerServer(inner, os.environ)
+
+
 def test_a_listener_that_cannot_bind_is_the_machines_fault(nothing_left: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def full(*_: object) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -282,6 +294,71 @@ def test_dumpable_is_forbidden_while_anybody_needs_it_and_then_as_it_was(inner: 
     assert dumpable() == 1
     door.close()
     assert dumpable() == 1
+
+
+def test_who_lets_go_never_waits_for_who_is_in_the_midst_of_it(inner: Inner, nothing_left: str) -> None:
+    """It may be the relay's thread, for which a signal handler waits that has interrupted the other."""
+    door = InnerServer(inner, os.environ)
+    thread = threading.Thread(target=door.close, daemon=True)
+    with vars(_inner)["_dumpable"]._lock:
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+        assert dumpable() == 0
+    with undumpable():
+        pass
+    assert dumpable() == 1
+
+
+def test_a_signal_handler_may_forbid_it_in_the_midst_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    prctl, interrupted = vars(_inner)["_prctl"], list[bool]()
+
+    def amid(*arguments: int) -> int:
+        if not interrupted:
+            interrupted.append(True)
+            with undumpable():
+                pass
+        found: int = prctl(*arguments)
+        return found
+
+    monkeypatch.setattr(_inner, "_prctl", amid)
+
+    def forbid() -> None:
+        with undumpable():
+            assert dumpable() == 0
+
+    thread = threading.Thread(target=forbid, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert dumpable() == 1
+
+
+FORK_WHILE_A_THREAD_FORBIDS = """
+import os, signal, threading
+from goplugin.transport import _inner
+begun, prctl = threading.Event(), _inner._prctl
+
+def slow(*arguments):
+    begun.set()
+    threading.Event().wait()
+
+_inner._prctl = slow
+threading.Thread(target=_inner.undumpable().__enter__, daemon=True).start()
+begun.wait()
+child = os.fork()
+if child == 0:
+    signal.alarm(10)
+    _inner._prctl = prctl
+    with _inner.undumpable():
+        os._exit(0)
+os._exit(os.waitpid(child, 0)[1])
+"""
+
+
+def test_a_child_that_is_forked_in_the_midst_of_it_is_not_held_up() -> None:
+    program = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", FORK_WHILE_A_THREAD_FORBIDS]
+    assert subprocess.run(program, timeout=60).returncode == 0
 
 
 def test_a_process_that_was_not_dumpable_stays_so() -> None:

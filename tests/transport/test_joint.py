@@ -46,3 +46,21 @@ def test_a_mistake_in_an_endpoint_closes_the_joint_and_is_not_hidden(monkeypatch
     with pytest.raises(ZeroDivisionError):
         left.ready(READ)
     assert (left.closed, right.closed, errors) == (True, True, [None])
+
+
+@pytest.mark.parametrize(
+    ("first", "said", "unheard"),
+    [("right", b"", True), ("right", b"settings", False), ("left", b"", False)],
+)
+def test_an_end_that_leaves_before_the_other_without_a_word_is_told_apart(
+    first: str, said: bytes, unheard: bool
+) -> None:
+    left, right = Wire(), Wire()
+    errors: list[Exception | None] = []
+    joint = Joint(Reactor(), left, right, errors.append)
+    joint.start()
+    right.arrived += said
+    for end in (right, left) if first == "right" else (left, right):
+        end.ended = True
+        end.ready(READ)
+    assert joint.right_left_unheard is unheard

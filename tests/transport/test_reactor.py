@@ -1,5 +1,6 @@
 """The thread of the relays: what it calls and when, that it survives mistakes, and that it goes."""
 
+import errno
 import logging
 import socket
 import threading
@@ -11,6 +12,7 @@ import pytest
 from leftovers import nothing_left as nothing_left
 from leftovers import warm_grpc as warm_grpc
 
+from goplugin.handshake import MachineFault
 from goplugin.transport._reactor import READ, WRITE, Reactor
 
 PATIENCE = 10.0
@@ -98,6 +100,50 @@ def test_jobs_of_many_threads_are_all_called(reactor: Reactor) -> None:
         thread.join(PATIENCE)
     assert sum(called.get(timeout=PATIENCE) for _ in range(4000)) == 4000
     assert gone()
+
+
+def disturb(reactor: Reactor, amid: str, job: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Call for a job once in the midst of that method.
+
+    There the garbage collector may run a finalizer, and the interpreter a signal handler.
+    """
+    undisturbed: Callable[[], object] = getattr(reactor, amid)
+
+    def disturbed() -> object:
+        monkeypatch.undo()
+        reactor.call(job)
+        return undisturbed()
+
+    monkeypatch.setattr(reactor, amid, disturbed)
+
+
+@pytest.mark.parametrize("amid", ["_start", "_end"])
+def test_a_call_may_come_in_the_midst_of_another_and_of_the_end(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, amid: str
+) -> None:
+    first, second = threading.Event(), threading.Event()
+    disturb(reactor, amid, second.set, monkeypatch)
+    threading.Thread(target=reactor.call, args=(first.set,), daemon=True).start()
+    assert first.wait(PATIENCE)
+    assert second.wait(PATIENCE)
+    assert gone()
+
+
+def test_a_call_that_comes_on_the_thread_itself_as_it_begins_to_wait_is_not_left_lying(
+    reactor: Reactor, pair: tuple[socket.socket, socket.socket], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = threading.Event()
+    on(reactor, lambda: reactor.adopt(pair[0]))  # so that there is something to wait for
+    on(reactor, lambda: disturb(reactor, "_patience", called.set, monkeypatch))
+    assert called.wait(PATIENCE)
+    on(reactor, lambda: reactor.forget(pair[0]))
+    assert gone()
+
+
+def test_a_timer_that_is_never_due_keeps_nobody_from_anything(reactor: Reactor) -> None:
+    on(reactor, lambda: reactor.later(float("inf"), lambda: None))
+    assert gone()
+    on(reactor, lambda: reactor.later(0, lambda: None))
 
 
 def test_readiness_is_told_until_it_is_forgotten(reactor: Reactor, pair: tuple[socket.socket, socket.socket]) -> None:
@@ -205,13 +251,24 @@ def test_a_mistake_in_a_callback_is_logged_and_ends_nothing_else(
     assert [record.exc_info is not None for record in caplog.records] == [True] * 3
 
 
-def test_where_no_thread_can_be_started_nothing_stays_open(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(self: threading.Thread) -> None:
-        raise RuntimeError("can't start new thread")
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ((threading.Thread, "start"), RuntimeError("can't start new thread")),
+        ((socket, "socketpair"), OSError(errno.EMFILE, "can't start without descriptors")),
+    ],
+)
+def test_where_no_thread_can_be_started_nothing_stays_open_and_no_job_waits(
+    reactor: Reactor, monkeypatch: pytest.MonkeyPatch, what: tuple[object, str], error: Exception
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
 
+    called: list[bool] = []
     with monkeypatch.context() as patched:
-        patched.setattr(threading.Thread, "start", refuse)
-        with pytest.raises(RuntimeError, match="can't start"):
-            reactor.call(lambda: None)
+        patched.setattr(*what, refuse)
+        with pytest.raises(MachineFault, match="can't start"):
+            reactor.call(lambda: called.append(True))
     on(reactor, lambda: None)
+    assert called == []
     assert gone()

@@ -4,8 +4,8 @@ import pytest
 
 from goplugin.handshake import HandshakeRefused, Tcp, Unix
 from goplugin.proto.plugin import ConnInfo
-from goplugin.transport import Announcement
-from goplugin.transport.wire import announcement, conn_info
+from goplugin.transport import Announcement, Knock
+from goplugin.transport.wire import conn_info, parse_conn_info
 
 
 @pytest.mark.parametrize(
@@ -15,13 +15,21 @@ def test_an_announcement_is_an_id_and_an_address(address: Unix | Tcp, network: s
     told = Announcement(id=3, address=address)
     info = ConnInfo(service_id=3, network=network, address=text)
     assert conn_info(told) == info
-    assert announcement(info) == told
+    assert parse_conn_info(info) == told
 
 
-def test_a_knock_announces_nothing() -> None:
-    assert announcement(ConnInfo(service_id=3, knock=ConnInfo.Knock(knock=True))) is None
+@pytest.mark.parametrize("told", [Knock(3), Knock(3, ack=True), Knock(3, ack=True, error="no")])
+def test_a_knock_is_an_id_and_perhaps_an_answer(told: Knock) -> None:
+    info = ConnInfo(service_id=3, knock=ConnInfo.Knock(knock=True, ack=told.ack, error=told.error))
+    assert conn_info(told) == info
+    assert parse_conn_info(info) == told
+
+
+def test_a_knock_that_says_it_is_none_is_refused() -> None:
+    with pytest.raises(HandshakeRefused, match="bad knock"):
+        parse_conn_info(ConnInfo(service_id=3, knock=ConnInfo.Knock(ack=True)))
 
 
 def test_an_announcement_of_nonsense_is_refused() -> None:
     with pytest.raises(HandshakeRefused):
-        announcement(ConnInfo(service_id=3, network="pipe", address="x"))
+        parse_conn_info(ConnInfo(service_id=3, network="pipe", address="x"))

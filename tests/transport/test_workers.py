@@ -35,6 +35,26 @@ def test_no_more_threads_than_asked_for_and_none_before_they_are_needed() -> Non
     assert threading.active_count() == before
 
 
+def test_without_a_thread_a_call_is_refused_or_waits_for_one_that_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    workers = Workers(2, "scarce")
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        with pytest.raises(RuntimeError, match="can't start"):
+            workers.submit(int)
+    assert workers.finish(0)
+    gate = threading.Event()
+    first = workers.submit(gate.wait, 10)
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        second = workers.submit(int)
+    gate.set()
+    assert (first.result(5), second.result(5)) == (True, 0)
+    workers.shutdown()
+
+
 def test_an_idle_thread_is_used_before_a_new_one_is_made() -> None:
     workers = Workers(5, "idle")
     for _ in range(50):

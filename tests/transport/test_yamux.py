@@ -527,6 +527,28 @@ def test_any_number_of_pings_is_answered_as_long_as_the_answers_are_read(server:
         assert server.data_to_send() == frame(PING, ACK) * yamux.REPLIES_MAX
 
 
+@pytest.mark.parametrize("answer", [Session.accept, Session.reset])
+def test_a_peer_that_opens_streams_and_reads_no_answers_is_at_fault(
+    server: Session, answer: Callable[[Session, int], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yamux, "REPLIES_MAX", 8)
+    for id in range(1, 16, 2):
+        assert server.receive(frame(WINDOW_UPDATE, SYN, id), 0.0) == [StreamOpened(id)]
+        answer(server, id)
+    assert "reads no answers" in fault(server.receive(frame(WINDOW_UPDATE, RST, 1), 0.0))
+
+
+def test_any_number_of_streams_is_answered_as_long_as_the_answers_are_read(
+    server: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(yamux, "REPLIES_MAX", 8)
+    for id in range(1, 101, 2):
+        assert server.receive(frame(WINDOW_UPDATE, SYN, id), 0.0) == [StreamOpened(id)]
+        server.accept(id)
+        server.reset(id)
+        assert server.data_to_send() == frame(WINDOW_UPDATE, ACK, id) + frame(WINDOW_UPDATE, RST, id)
+
+
 @pytest.mark.parametrize("flags", [SYN, SYN | ACK])
 def test_a_question_is_not_taken_for_the_answer_to_ours(client: Session, flags: int) -> None:
     number = client.ping(0.0)

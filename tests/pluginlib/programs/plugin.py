@@ -33,6 +33,7 @@ def arguments() -> argparse.Namespace:
         "--expected", type=float, help="seconds in which the first reader may come, for pluginlib's own"
     )
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between the line and the next statement")
+    parser.add_argument("--broker", action="store_true", help="serve the brokered connection 1000, too")
     parser.add_argument("--setup", default="{}", help="an action before serving, while the plugin registers")
     parser.add_argument("--afterwards", default="{}", help="an action once serve() has returned")
     return parser.parse_args()
@@ -60,13 +61,15 @@ def main() -> None:
 
         _capture.Stdout.say = say_and_pause  # type: ignore[method-assign]
 
-    def register(server: Any, _: pluginlib.Broker) -> None:
+    def register(server: Any, broker: Any) -> Any:
         import grpc
+        from brokering import Answers
 
         plugin_actions.perform(options.setup)
         add: Any = grpc.unary_unary_rpc_method_handler
         handlers: Any = {"Do": add(do_async if options.shell == "aio" else do), "Sync": add(do)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+        return broker.accept_and_serve(1000, Answers(b"plugin").register) if options.broker else None
 
     plugin = {"program": register}
     serving: dict[str, Any] = {
