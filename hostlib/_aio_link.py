@@ -14,7 +14,7 @@ from ..proto import plugin
 from ..proto.rpc import Method
 from ..transport import Route, Stream
 from ..transport.aio import Broker
-from ..transport.wire import announcement, conn_info
+from ..transport.wire import conn_info, parse_conn_info
 from ._hclog import legible
 from ._launch import SETTLE
 from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER
@@ -38,13 +38,15 @@ class Link:
         self._name, self._logger = name, logger
         self._tasks: list[asyncio.Task[None]] = []
 
-    async def probe(self, seconds: float) -> grpc.StatusCode:
+    async def probe(self, seconds: float) -> tuple[grpc.StatusCode, str]:
         """Ask for the plugin's health, as the first call on the connection; return how the call ended."""
+        # grpcio would try again and again to connect to a plugin that it does not trust.
+        patient = self._route.credentials is None
         try:
-            await self._unary(CHECK)(HEALTH, timeout=max(0.0, seconds), wait_for_ready=True)
+            await self._unary(CHECK)(HEALTH, timeout=max(0.0, seconds), wait_for_ready=patient)
         except aio.AioRpcError as error:
-            return error.code()
-        return grpc.StatusCode.OK
+            return error.code(), error.details() or ""
+        return grpc.StatusCode.OK, ""
 
     def open(self, stdout: Callable[[bytes], object], stderr: Callable[[bytes], object]) -> None:
         """Open the two streams; what comes on StreamStdio goes to ``stdout`` and ``stderr``."""
@@ -94,12 +96,11 @@ class Link:
         try:
             async for info in call:
                 try:
-                    found = announcement(info)
+                    message = parse_conn_info(info)
                 except HandshakeRefused as error:
-                    self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
+                    self._logger.warning("ignored what the plugin told the broker: %s", legible(str(error)))
                 else:
-                    if found is not None:
-                        self.broker.announced(found)
+                    self.broker.told(message)
         finally:
             writing.cancel()
             self.broker.ended(stream)

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from time import monotonic
 
 from ..handshake import Line
-from ._child import DRAIN, READ_SIZE, Child
+from ._child import DRAIN, READ_SIZE
 from ._launch import Launch
 from ._output import Output
+from ._process import Process
 
 
 class Watcher:
@@ -23,15 +24,16 @@ class Watcher:
         drained: set once what it wrote has been read, too.
     """
 
-    def __init__(self, child: Child, output: Output) -> None:
+    def __init__(self, child: Process, output: Output) -> None:
         self._child, self._output = child, output
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._launch: Launch | None = None
-        self._open = {child.stdout, child.stderr}
+        self._open = {descriptor for descriptor in (child.stdout, child.stderr) if descriptor >= 0}
         self.gone, self.drained = asyncio.Event(), asyncio.Event()
-        self._loop.add_reader(child.stdout, self._read, child.stdout, self._hear_stdout)
-        self._loop.add_reader(child.stderr, self._read, child.stderr, self._hear_stderr)
+        for descriptor, hear in ((child.stdout, self._hear_stdout), (child.stderr, self._hear_stderr)):
+            if descriptor >= 0:
+                self._loop.add_reader(descriptor, self._read, descriptor, hear)
         self._loop.add_reader(child.exit, self._see_end)
 
     async def line(self, launch: Launch) -> Line:
@@ -47,10 +49,15 @@ class Watcher:
         return line
 
     async def close(self) -> None:
-        """Let go of the pipes, once the process has ended. Waits a moment for what it wrote last."""
-        await within(self.drained, DRAIN)
+        """Let go of the pipes. Where the process has ended, waits a moment for what it wrote last."""
+        if self._child.gone():
+            await within(self.drained, DRAIN)
         self._forget(self._child.exit)
         self._finish()
+
+    def give_up(self) -> None:
+        """Let everybody who waits for the end of the process believe that it has come."""
+        self.gone.set()
 
     def abandon(self) -> None:
         """Let go of the pipes when no event loop runs any more."""
@@ -81,12 +88,11 @@ class Watcher:
             self._launch.stderr_ended()
 
     def _see_end(self) -> None:
-        status = self._child.status()
-        if status is None:
+        if not self._child.gone():
             return
         self._forget(self._child.exit)
         if self._launch is not None:
-            self._launch.exited(status)
+            self._launch.exited(self._child.status())
         self.gone.set()
         self._news.set()
         if self._open:

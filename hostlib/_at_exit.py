@@ -4,8 +4,10 @@ It keeps its clients alive: one that was forgotten while its plugin runs is stop
 """
 
 import atexit
+import logging
 import os
 from collections.abc import Callable
+from functools import partial
 from time import monotonic
 
 from ._ladder import StopBudget
@@ -15,6 +17,7 @@ Stop = Callable[[StopBudget], object]
 Ask = Callable[[], object]
 """Asks a plugin to end, and hardly waits. It starts no thread either."""
 
+_LOGGER = logging.getLogger("goplugin.hostlib")
 _kept: dict[Stop, tuple[int, Ask]] = {}
 
 
@@ -31,14 +34,22 @@ def forget(stop: Stop) -> None:
 @atexit.register
 def _stop_all() -> None:
     # A fork inherits this list, but the plugins are its parent's.
-    mine = [(stop, ask) for stop, (owner, ask) in _kept.items() if owner == os.getpid()]
+    mine = [(stop, ask) for stop, (owner, ask) in list(_kept.items()) if owner == os.getpid()]
     # One limit for all: a hundred plugins that resist take hardly longer than one, and one does not cost the others
     # their chance to end in order.
     for _, ask in mine:
-        ask()
+        _try(ask)
     budget = StopBudget()
     limit = monotonic() + budget.shutdown + budget.terminate
     for stop, _ in mine:
         left = max(0.0, limit - monotonic())
         shutdown = min(budget.shutdown, left)
-        stop(StopBudget(shutdown=shutdown, terminate=min(budget.terminate, left - shutdown)))
+        rest = StopBudget(shutdown=shutdown, terminate=min(budget.terminate, left - shutdown))
+        _try(partial(stop, rest))
+
+
+def _try(step: Callable[[], object]) -> None:
+    try:
+        step()
+    except Exception:
+        _LOGGER.exception("a plugin could not be stopped at the interpreter's exit")  # the others still are

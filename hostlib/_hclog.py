@@ -11,6 +11,7 @@ from typing import cast
 TRACE, DEBUG, INFO, WARNING, ERROR = 5, 10, 20, 30, 40  # as logging has them; TRACE is hclog's, below its DEBUG
 
 _LEVELS = {"trace": TRACE, "debug": DEBUG, "info": INFO, "warn": WARNING, "error": ERROR}
+LEVELS = {level: name for name, level in _LEVELS.items()}
 _PREFIXES = tuple((f"[{name.upper()}]".encode(), level) for name, level in _LEVELS.items())
 
 

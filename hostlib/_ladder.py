@@ -14,6 +14,17 @@ from ..handshake import Misuse, PluginLost
 SECONDS_MAX = 24 * 60 * 60  # for any wait: those of the operating system overflow after 24 days
 
 
+def bounded(name: str, value: float, least: float = 0.0) -> float:
+    """Return ``value`` if it is a time that can be waited for.
+
+    Raises:
+        Misuse: it is less than ``least`` or longer than a day.
+    """
+    if not least <= value <= SECONDS_MAX:
+        raise Misuse(f"{name} must be seconds from {least:g} to {SECONDS_MAX}, got {value!r}")
+    return value
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StopBudget:
     """How long each step of a stop may take, in seconds. A step with no time is left out, but not the last.
@@ -33,9 +44,7 @@ class StopBudget:
 
     def __post_init__(self) -> None:
         for name in ("shutdown", "terminate", "kill"):
-            seconds: float = getattr(self, name)
-            if not 0 <= seconds <= SECONDS_MAX:
-                raise Misuse(f"{name} of a stop budget must be seconds from 0 to {SECONDS_MAX}, got {seconds!r}")
+            bounded(f"{name} of a stop budget", getattr(self, name))
         if self.kill == 0:
             raise Misuse("kill of a stop budget must not be 0: the kernel needs a moment to end a process")
 
@@ -45,7 +54,7 @@ class StopBudget:
         return self.shutdown + self.terminate + self.kill
 
 
-How = Literal["shutdown", "terminated", "killed", "exited already"]
+How = Literal["shutdown", "terminated", "killed", "exited already", "disconnected"]
 
 
 class Rung(enum.Enum):
@@ -61,8 +70,10 @@ class Stopped:
     """How a plugin stopped.
 
     Attributes:
-        how: the step after which it ended, or ``"exited already"`` when it had ended before.
-        exit_code: its exit code, or None when a signal ended it.
+        how: the step after which it ended, ``"exited already"`` when it had ended before, or ``"disconnected"`` when
+            it was left running.
+        exit_code: its exit code, or None when a signal ended it, or when it was no child of this process or reaped by
+            somebody else.
         signal: the name of that signal, such as ``"SIGKILL"``, or None.
         seconds: how long the stop took.
     """
@@ -73,10 +84,13 @@ class Stopped:
     seconds: float
 
     @classmethod
-    def after(cls, rung: Rung | None, status: int | None, seconds: float) -> "Stopped":
-        """Return the record for a process that ended with ``status``, as ``subprocess`` gives it, after ``rung``."""
+    def after(cls, rung: Rung | None, status: int | None, seconds: float, *, left: bool = False) -> "Stopped":
+        """Return the record for a process that ended with ``status``, as ``subprocess`` gives it, after ``rung``.
+
+        ``left``: without any step it was left running.
+        """
         fate = PluginLost("stopped", status=status)
-        how: How = rung.value if rung is not None else "exited already"
+        how: How = rung.value if rung is not None else "disconnected" if left else "exited already"
         return cls(how=how, exit_code=fate.exit_code, signal=fate.signal, seconds=seconds)
 
 

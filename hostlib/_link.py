@@ -18,7 +18,7 @@ from ..handshake import HandshakeRefused
 from ..proto import plugin
 from ..proto.rpc import Method
 from ..transport import Broker, Route, Stream
-from ..transport.wire import announcement, conn_info
+from ..transport.wire import conn_info, parse_conn_info
 from ._hclog import legible
 from ._launch import SETTLE
 from ._services import CHECK, HEALTH, NO_ANSWER, STREAM_OVER
@@ -46,7 +46,9 @@ class Link:
     def probe(self, seconds: float, settled: Callable[[], object]) -> Any:
         """Ask for the plugin's health, as the first call on the connection; ``settled`` is called when it ended."""
         # A future has more than the type stubs of grpc know.
-        call: Any = self._unary(CHECK).future(HEALTH, timeout=max(0.0, seconds), wait_for_ready=True)
+        # grpcio would try again and again to connect to a plugin that it does not trust.
+        patient = self._route.credentials is None
+        call: Any = self._unary(CHECK).future(HEALTH, timeout=max(0.0, seconds), wait_for_ready=patient)
         call.add_done_callback(lambda _: settled())
         return call
 
@@ -107,12 +109,11 @@ class Link:
         try:
             for info in announced:
                 try:
-                    found = announcement(info)
+                    message = parse_conn_info(info)
                 except HandshakeRefused as error:
-                    self._logger.warning("ignored what the plugin announced to the broker: %s", legible(str(error)))
+                    self._logger.warning("ignored what the plugin told the broker: %s", legible(str(error)))
                 else:
-                    if found is not None:
-                        self.broker.announced(found)
+                    self.broker.told(message)
         finally:
             self.broker.ended(stream)
 

@@ -3,14 +3,16 @@
 A sink that fails is told off once in the log and not called again; the plugin's bytes go on being read.
 """
 
+import io
 import logging
 from collections.abc import Callable, Iterable
 from time import monotonic
+from traceback import print_exc
 from typing import Protocol
 
 from ..handshake import Misuse
 from ._hclog import DEBUG, TRACE, Entry, legible
-from ._stderr import LINES_PER_SECOND, StderrLog, Window
+from ._stderr import LINE_PIECE, LINES_PER_SECOND, StderrLog, Window
 
 CHUNK_SHOWN = 200  # bytes of a piece of stdout that are logged
 
@@ -51,15 +53,26 @@ class Tap:
 class Output:
     """The pipes of one plugin: stdout after the line, and stderr."""
 
-    def __init__(self, name: str, logger: logging.Logger | None, stderr: Sink | None) -> None:
+    def __init__(
+        self,
+        name: str,
+        logger: logging.Logger | None,
+        stderr: Sink | None,
+        piece: int = LINE_PIECE,
+        stdout: Sink | None = None,
+    ) -> None:
         self.logger = (logger if logger is not None else logging.getLogger("goplugin.hostlib")).getChild(name)
-        self._stderr = StderrLog()
+        self._stderr = StderrLog(piece)
         self._copy = Tap(stderr, "the sink for stderr", self.logger)
+        self._stdout_copy = Tap(stdout, "the sink for stdout", self.logger)
         self._stdout_shown = Window(LINES_PER_SECOND)
         self._stdout_bytes = 0
+        self._failed = False  # the log did
 
     def stdout(self, data: bytes) -> None:
-        """The plugin wrote ``data`` to stdout, where nobody listens after the line."""
+        """The plugin wrote ``data`` to stdout, where nobody listens after the line but the caller's sink."""
+        if data:
+            self._stdout_copy(data)
         self._stdout_bytes += len(data)
         if data and self.logger.isEnabledFor(DEBUG) and self._stdout_shown.admits(monotonic()):
             self._log([Entry(DEBUG, f"{len(data)} bytes on stdout: {legible(data[:CHUNK_SHOWN])}")])
@@ -81,7 +94,24 @@ class Output:
 
     def _log(self, entries: Iterable[Entry]) -> None:
         for entry in entries:
-            self.logger.log(entry.level, entry.message, extra={"hclog": dict(entry.fields)})
+            if not self.logger.isEnabledFor(entry.level):
+                continue
+            try:
+                self.logger.handle(self._record(entry))
+            except Exception:  # noqa: BLE001 - of the caller's filter or handler; the reading must go on
+                if not self._failed:
+                    self._failed = True
+                    print_exc()  # where logging itself reports such a thing
+
+    def _record(self, entry: Entry) -> logging.LogRecord:
+        fields = dict(entry.fields)
+        record = self.logger.makeRecord(
+            self.logger.name, entry.level, "(plugin)", 0, entry.message, (), None, extra={"hclog": fields}
+        )
+        # Where formatters look for a traceback. Each line is indented, so that none passes for a record of its own.
+        lines = str(fields.get("@exception", "")).splitlines()
+        record.exc_text = "\n".join(f"    {legible(line)}" for line in lines) or None
+        return record
 
 
 def _writer(sink: Sink | None) -> Callable[[bytes], object] | None:
@@ -92,6 +122,10 @@ def _writer(sink: Sink | None) -> Callable[[bytes], object] | None:
         if not callable(sink):
             raise Misuse(f"a sink is a writable binary file or a callable that takes bytes, not {sink!r}")
         return sink
+    if isinstance(sink, io.TextIOBase):
+        raise Misuse(
+            f"a sink takes bytes, and this is a text file: give its buffer, as in sys.stdout.buffer, not {sink!r}"
+        )
     flush: Callable[[], object] | None = getattr(sink, "flush", None)
 
     def write_all(data: bytes) -> None:

@@ -3,10 +3,11 @@
 The same bytes give the same entries however they were cut on their way, and memory stays bounded whatever comes.
 """
 
+import json
 from collections import deque
 from collections.abc import Iterator
 
-from ._hclog import DEBUG, ERROR, WARNING, Entry, legible, parse, prefixed
+from ._hclog import DEBUG, ERROR, LEVELS, WARNING, Entry, legible, parse, prefixed
 
 LINE_PIECE = 64 * 1024  # go-plugin's PluginLogBufferSize: a longer line arrives in pieces, at debug
 TAIL_LINES = 64  # what an error can quote: enough for a traceback or the top of a Go panic
@@ -72,9 +73,10 @@ class Window:
 
 
 class StderrLog:
-    """The stderr of one plugin."""
+    """The stderr of one plugin. A line of more than ``piece`` bytes arrives in pieces of that size."""
 
-    def __init__(self) -> None:
+    def __init__(self, piece: int = LINE_PIECE) -> None:
+        self._piece = piece
         self._pending = bytearray()
         self._continued = False
         self._trouble = _Trouble()
@@ -94,7 +96,7 @@ class StderrLog:
         return entries + notes
 
     def tail(self) -> tuple[bytes, ...]:
-        """Return the last lines, oldest first, each clipped, with the one that has not ended yet."""
+        """Return the last lines, oldest first, each clipped, hclog's ``readable``, and what has no end yet."""
         pending = () if self._continued or not self._pending else (bytes(self._pending[:TAIL_LINE_MAX]),)
         return (*self._tail, *pending)[-TAIL_LINES:]
 
@@ -110,11 +112,11 @@ class StderrLog:
         yield from self._too_long()
 
     def _too_long(self) -> Iterator[tuple[bytes, bool]]:
-        while len(self._pending) > LINE_PIECE:
-            piece = bytes(self._pending[:LINE_PIECE])
+        while len(self._pending) > self._piece:
+            piece = bytes(self._pending[: self._piece])
             if not self._continued:
                 self._tail.append(piece[:TAIL_LINE_MAX])
-            del self._pending[:LINE_PIECE]
+            del self._pending[: self._piece]
             self._continued = True
             yield piece, False
 
@@ -123,8 +125,9 @@ class StderrLog:
         if not line:
             return []
         if whole:
-            self._tail.append(line[:TAIL_LINE_MAX])
-            entry = parse(line) or Entry(self._level(line), legible(line))
+            logged = parse(line)
+            self._tail += (text[:TAIL_LINE_MAX] for text in (readable(logged) if logged else [line]))
+            entry = logged or Entry(self._level(line), legible(line))
         else:
             entry = Entry(DEBUG, legible(line))
         if entry.level < threshold:
@@ -140,6 +143,19 @@ class StderrLog:
         if tagged is not None:
             return tagged
         return ERROR if self._trouble.covers(line) else DEBUG
+
+
+def readable(entry: Entry) -> list[bytes]:
+    """Return what a plugin logged as lines for people: level, message and pairs, then a traceback, where it has one."""
+    # What begins with @ is hclog's own, such as the time.
+    pairs = (
+        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in entry.fields.items()
+        if key[:1] != "@"
+    )
+    first = " ".join([f"{LEVELS[entry.level]}: {entry.message}", *pairs])
+    traceback = str(entry.fields.get("@exception", "")).splitlines()
+    return [text.encode("utf-8", "backslashreplace") for text in (first, *traceback)]
 
 
 def _left_out(count: int) -> Entry:

@@ -7,14 +7,17 @@ that neither a flood nor a line without an end can ever block the plugin.
 import os
 import selectors
 import signal
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from time import monotonic
 
 from ..handshake import Line, MachineFault
-from ._child import DRAIN, READ_SIZE, Child
+from ._child import DRAIN, READ_SIZE
 from ._launch import Launch
 from ._output import Output
+from ._process import Process
 
 
 class Supervisor:
@@ -24,15 +27,20 @@ class Supervisor:
         drained: set once the plugin has ended and what it wrote has been read.
     """
 
-    def __init__(self, child: Child, output: Output, name: str) -> None:
+    def __init__(self, child: Process, output: Output, name: str) -> None:
         self._child, self._output = child, output
-        try:
-            self._selector = selectors.DefaultSelector()
-        except OSError as error:
-            child.close_pipes()
-            raise MachineFault(f"cannot watch the plugin {name!r}: {error.strerror}") from error
-        for descriptor in (child.stdout, child.stderr, child.exit):
-            self._selector.register(descriptor, selectors.EVENT_READ)
+        self._exit = child.exit  # stop() may close it while a log handler holds up the thread, and the number be reused
+        with ExitStack() as undo:
+            undo.callback(child.close_pipes)
+            try:
+                self._selector = undo.enter_context(selectors.DefaultSelector())
+                self._wake, self._waker = socket.socketpair()
+            except OSError as error:
+                raise MachineFault(f"cannot watch the plugin {name!r}: {error.strerror}") from error
+            undo.pop_all()
+        for descriptor in (child.stdout, child.stderr, self._exit, self._wake.fileno()):
+            if descriptor >= 0:
+                self._selector.register(descriptor, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name=f"goplugin-supervisor-{name}", daemon=True)
         self._on_exit: Callable[[], object] = lambda: None
         self._limit: float | None = None  # until when the pipes are read; known once the process has ended
@@ -50,8 +58,8 @@ class Supervisor:
                     self._hear(data)
                     if not data:
                         launch.stderr_ended()
-                elif (status := self._see_end()) is not None:
-                    launch.exited(status)
+                elif self._ended():
+                    launch.exited(self._child.status())
         self._output.stdout(launch.rest)
         return line
 
@@ -63,10 +71,14 @@ class Supervisor:
         self._thread.start()
 
     def close(self) -> None:
-        """Let go of the pipes, once the process has ended. Waits a moment for what it wrote last."""
+        """Let go of the pipes. Where the process has ended, waits a moment for what it wrote last."""
         if not self._thread.ident:
             self._finish()
         elif self._thread is not threading.current_thread():
+            if not self._child.gone():  # it lives on, and its pipes say nothing of when to leave it
+                self._limit = monotonic()
+                with suppress(OSError):
+                    self._waker.send(b"\0")
             self._thread.join(2 * DRAIN)
             # A log handler or a sink of the caller's may be blocking it. Then it ends when that returns.
             self._limit = monotonic()
@@ -79,13 +91,15 @@ class Supervisor:
                     self._output.stdout(data)
                 elif descriptor == self._child.stderr:
                     self._hear(data)
-                elif self._see_end() is not None:
+                elif self._ended():
                     self._on_exit()
         self._finish()
 
-    def _see_end(self) -> int | None:
+    def _ended(self) -> bool:
+        if not self._child.gone():
+            return False
         self._limit = monotonic() + DRAIN
-        return self._child.status()
+        return True
 
     def _hear(self, data: bytes) -> None:
         if data:
@@ -93,18 +107,22 @@ class Supervisor:
 
     @property
     def _open(self) -> set[int]:
-        return {key.fd for key in self._selector.get_map().values()}
+        return {key.fd for key in self._selector.get_map().values()} - {self._wake.fileno()}
 
     def _events(self, seconds: float | None) -> Iterator[tuple[int, bytes]]:
         """Yield what can be read, no bytes for the end of a stream or of the process, which are then forgotten."""
         for key, _ in self._selector.select(None if seconds is None else max(0.0, seconds)):
-            data = os.read(key.fd, READ_SIZE) if key.fd != self._child.exit else b""
+            if key.fd == self._wake.fileno():
+                return
+            data = os.read(key.fd, READ_SIZE) if key.fd != self._exit else b""
             if not data:
                 self._selector.unregister(key.fd)
             yield key.fd, data
 
     def _finish(self) -> None:
         self._selector.close()
+        self._wake.close()
+        self._waker.close()
         self._child.close_pipes()
         self._output.ended()
         self.drained.set()

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NoReturn
 import grpc
 import pytest
 from leftovers import nothing_left as nothing_left
+from leftovers import sockets as sockets
 from leftovers import warm_grpc as warm_grpc
 from probe_pb2 import AddRequest, AddResponse
 

@@ -1,16 +1,20 @@
 """What only asyncio can do to its client: cancel, and end the loop."""
 
 import asyncio
+import hashlib
+import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 from shells import HANDSHAKE, SUPPORT, Echo, program
 
-from goplugin.handshake import Misuse, PluginLost
-from goplugin.hostlib import StopBudget, aio
+from goplugin.handshake import MachineFault, Misuse, PluginLost, StartTimeout
+from goplugin.hostlib import SecureConfig, StopBudget, aio
 
 Client = aio.Client[Echo]
 
@@ -52,6 +56,7 @@ def test_a_block_starts_and_stops_the_plugin() -> None:
     run(work())
 
 
+@pytest.mark.fault(23)
 def test_a_start_that_is_cancelled_has_killed_the_plugin_before_the_caller_goes_on() -> None:
     async def work() -> None:
         client, heard = make_heard("never.sh")
@@ -123,6 +128,7 @@ def test_a_start_with_a_timeout_of_its_caller_leaves_nothing() -> None:
     run(work())
 
 
+@pytest.mark.fault(23)
 def test_a_stop_goes_on_when_its_caller_is_cancelled() -> None:
     async def work() -> None:
         client = make("lives_on.py", stop_budget=StopBudget(shutdown=0.3))
@@ -185,6 +191,7 @@ def test_a_block_that_is_cancelled_stops_the_plugin() -> None:
     run(work())
 
 
+@pytest.mark.fault(23)
 def test_cancelling_a_call_cancels_that_call_alone() -> None:
     async def work() -> None:
         async with make("bare.py", stop_budget=StopBudget(shutdown=0.3)) as client:
@@ -229,9 +236,39 @@ def test_the_loop_is_free_while_a_plugin_starts_and_stops() -> None:
     run(work())
 
 
+def test_a_start_needs_no_thread_of_the_loops_own(tmp_path: Path) -> None:
+    """Those are the caller's: all may be busy, be it for ever."""
+    held = threading.Event()
+    script = tmp_path / "plugin"
+    script.write_text(f"#!/bin/sh\n. {program('line.sh')[-1]}\n")
+    script.chmod(0o755)
+    checksum = hashlib.sha256(script.read_bytes()).digest()
+
+    async def work() -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(ThreadPoolExecutor(1))
+        busy = loop.run_in_executor(None, held.wait, 60)
+        env = {"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}
+        client: Client = aio.Client(
+            [str(script)],
+            HANDSHAKE,
+            {"echo": Echo},
+            env=env,
+            secure=SecureConfig(checksum=checksum),
+            start_timeout=4.0,
+        )
+        with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 4 s"):
+            await client.start()
+        assert not busy.done()
+        held.set()
+        await busy
+
+    run(work())
+
+
 def test_thirty_plugins_at_once() -> None:
     async def work() -> None:
-        clients = [make("bare.py") for _ in range(30)]
+        clients = [make("bare.py", stop_budget=StopBudget(shutdown=30)) for _ in range(30)]
         await asyncio.gather(*(client.start() for client in clients))
         answers = await asyncio.gather(*(client.dispense("echo").echo(b"hello") for client in clients))
         stops = await asyncio.gather(*(client.stop() for client in clients))
@@ -271,3 +308,53 @@ def test_a_loop_that_cancels_everything_at_its_end_leaves_nothing() -> None:
     asyncio.run(main())
     assert time.monotonic() - begun < 20
     assert gone(clients[0])
+
+
+@pytest.mark.fault(23)
+def test_a_start_that_is_cancelled_in_the_instant_in_which_it_succeeds_leaves_nothing() -> None:
+    async def work() -> None:
+        client = make("bare.py")
+        caller = asyncio.create_task(client.start())
+        await asyncio.sleep(0)
+        (starting,) = (task for task in asyncio.all_tasks() if task.get_name().startswith("goplugin-start"))
+        starting.add_done_callback(lambda _: caller.cancel())
+        with pytest.raises(asyncio.CancelledError):
+            await caller
+        assert gone(client)
+        assert client.stopped is not None
+
+    run(work())
+
+
+async def _managed() -> None:
+    one, two = make("bare.py", managed=True), make("bare.py", managed=True)
+    async with make("bare.py") as other:
+        await one.start()
+        await two.start()
+        await aio.cleanup_clients()
+        assert one.stopped
+        assert two.stopped
+        assert other.stopped is None
+        await aio.cleanup_clients()
+
+        async def fails() -> None:
+            raise MachineFault("the kernel does not end it")
+
+        async def breaks() -> None:
+            raise RuntimeError("a defect")
+
+        for deed, said in ((fails, "the kernel does not end it"), (breaks, "a defect")):
+            await _managed_that_does_not_stop(deed, said)
+
+
+async def _managed_that_does_not_stop(deed: Callable[[], Coroutine[Any, Any, None]], said: str) -> None:
+    async with make("bare.py", managed=True) as third:
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(third, "stop", deed)
+            with pytest.raises(ExceptionGroup, match="some plugins do not end") as caught:
+                await aio.cleanup_clients()
+            assert [str(fault) for fault in caught.value.exceptions] == [said]
+
+
+def test_managed_clients_are_stopped_at_once_and_others_are_not() -> None:
+    asyncio.run(_managed())

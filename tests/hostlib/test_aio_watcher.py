@@ -8,7 +8,7 @@ from time import monotonic
 
 from goplugin.hostlib._aio_watcher import Watcher, within
 from goplugin.hostlib._child import Child
-from goplugin.hostlib._launch import Launch
+from goplugin.hostlib._launch import Launch, Terms
 from goplugin.hostlib._output import Output
 
 LINE = "1|1|unix|/tmp/p|grpc|"
@@ -22,8 +22,8 @@ def watched(script: str, work: Callable[[Child, Watcher, Output], Awaitable[None
         child = Child(["sh", "-c", script], dict(os.environ), None)
         watcher = Watcher(child, output)
         try:
-            launch = Launch(now=monotonic(), timeout=30, versions={1}, argv=["sh"], pid=child.pid, stderr=output.tail)
-            assert (await watcher.line(launch)).version == 1
+            terms = Terms(timeout=30, versions={1}, argv=["sh"], pid=child.pid, stderr=output.tail)
+            assert (await watcher.line(Launch(monotonic(), terms))).version == 1
             await work(child, watcher, output)
         finally:
             child.send(signal.SIGKILL)

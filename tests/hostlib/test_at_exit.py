@@ -87,6 +87,19 @@ def test_many_plugins_that_resist_take_no_longer_than_a_few(tmp_path: Path) -> N
     assert time.monotonic() - begun < 30
 
 
+def test_one_that_cannot_be_stopped_does_not_keep_the_others_running(tmp_path: Path) -> None:
+    stuck = (
+        "from goplugin.hostlib import _at_exit\n"
+        "def stuck(budget=None): raise MachineFault('the kernel does not end it')\n"
+        "_at_exit.keep(stuck, stuck)\n"
+    )
+    left, done = host(
+        "from goplugin.handshake import MachineFault\n" + stuck + SYNC.format(name="no_services.py"), tmp_path
+    )
+    assert left == []
+    assert "the kernel does not end it" in done.stderr, "nor is it kept secret"
+
+
 def test_a_fork_of_the_host_does_not_stop_its_plugins(tmp_path: Path) -> None:
     script = SYNC.format(name="bare.py") + (
         "sys.stdout.flush()\n"

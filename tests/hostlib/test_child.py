@@ -4,7 +4,6 @@ import os
 import resource
 import select
 import signal
-import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -13,8 +12,8 @@ import psutil
 import pytest
 
 from goplugin.handshake import MachineFault
-from goplugin.hostlib import _child
-from goplugin.hostlib._child import Child, exit_descriptor, watched
+from goplugin.hostlib import _child, _exit
+from goplugin.hostlib._child import Child
 
 Spawn = Callable[[str], Child]
 
@@ -36,23 +35,6 @@ def spawn() -> Iterator[Spawn]:
 def read(descriptor: int) -> bytes:
     select.select([descriptor], [], [], 10)
     return os.read(descriptor, 100)
-
-
-@pytest.mark.parametrize("way", [exit_descriptor, watched])
-def test_the_exit_descriptor_is_readable_once_the_process_is_gone_whoever_holds_its_pipes(
-    way: Callable[["subprocess.Popen[bytes]"], int],
-) -> None:
-    with subprocess.Popen(["sh", "-c", "sleep 60 & read x"], stdin=subprocess.PIPE, start_new_session=True) as process:
-        descriptor = way(process)
-        try:
-            assert select.select([descriptor], [], [], 0) == ([], [], [])
-            assert process.stdin is not None
-            process.stdin.close()
-            assert select.select([descriptor], [], [], 10) == ([descriptor], [], [])
-            assert process.returncode is None, "it leaves the reaping to others"
-        finally:
-            os.killpg(process.pid, signal.SIGKILL)
-            os.close(descriptor)
 
 
 def test_a_system_without_process_descriptors_is_served_by_a_thread(
@@ -97,6 +79,18 @@ def test_its_whole_group_is_signalled(spawn: Spawn) -> None:
         time.sleep(0.005)
 
 
+@pytest.mark.fault(16)
+def test_sigkill_alone_ends_a_process_that_is_stopped(spawn: Spawn) -> None:
+    child = spawn("kill -STOP $$")
+    limit = time.monotonic() + 10
+    while psutil.Process(child.pid).status() != psutil.STATUS_STOPPED:
+        assert time.monotonic() < limit
+        time.sleep(0.005)
+    child.send(signal.SIGKILL)
+    assert child.wait(10) == -signal.SIGKILL
+
+
+@pytest.mark.fault(44)
 def test_once_it_is_reaped_its_number_is_never_signalled_again(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     child = spawn("exit 0")
     assert child.wait(10) == 0
@@ -112,6 +106,32 @@ def test_once_it_is_reaped_its_number_is_never_signalled_again(spawn: Spawn, mon
     assert not child.killed
 
 
+@pytest.mark.parametrize("ignored", [True, False])
+def test_where_somebody_else_was_told_how_it_ended_nobody_knows_and_its_number_is_let_alone(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch, ignored: bool
+) -> None:
+    signalled: list[int] = []
+
+    def record(group: int, number: int) -> None:
+        signalled.append(group)
+
+    usual = signal.signal(signal.SIGCHLD, signal.SIG_IGN if ignored else signal.SIG_DFL)
+    try:
+        child = spawn("exit 0")
+        monkeypatch.setattr(os, "killpg", record)
+        if ignored:
+            assert select.select([child.exit], [], [], 10)[0]
+        else:
+            os.waitpid(child.pid, 0)
+        child.send(signal.SIGTERM)
+        assert child.gone(10)
+        assert (child.status(), child.wait(10)) == (None, None)
+        child.end(10)
+    finally:
+        signal.signal(signal.SIGCHLD, usual)
+    assert (signalled, child.killed) == ([], False)
+
+
 def test_a_process_that_does_not_end_is_told_of_in_time(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
     def ineffective(group: int, number: int) -> None:
         pass
@@ -125,9 +145,11 @@ def test_a_process_that_does_not_end_is_told_of_in_time(spawn: Spawn, monkeypatc
         assert time.monotonic() - begun < 5
     # It cannot be told of a second time, for its descriptor is gone; the test ends it itself.
     os.killpg(child.pid, signal.SIGKILL)
-    child._status = child._popen.wait()  # pyright: ignore[reportPrivateUsage]
+    child._popen.wait()  # pyright: ignore[reportPrivateUsage]
+    child._gone = True  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.fault(38)
 def test_its_stdin_is_empty_and_its_pipes_do_not_block(spawn: Spawn) -> None:
     child = spawn("cat; sleep 60")
     with pytest.raises(BlockingIOError):
@@ -139,7 +161,7 @@ def test_its_stdin_is_empty_and_its_pipes_do_not_block(spawn: Spawn) -> None:
     [
         (["/nonexistent"], None, "cannot start the plugin '/nonexistent': No such file"),
         (["/tmp"], None, "cannot start the plugin '/tmp': Permission denied"),
-        (["sh"], "/nonexistent", "cannot start the working directory '/nonexistent'"),
+        (["sh"], "/nonexistent", "cannot start the plugin in the directory '/nonexistent'"),
     ],
 )
 def test_what_is_missing_is_named(argv: list[str], cwd: str | None, named: str) -> None:
@@ -147,6 +169,7 @@ def test_what_is_missing_is_named(argv: list[str], cwd: str | None, named: str) 
         Child(argv, {}, cwd)
 
 
+@pytest.mark.fault(43)
 def test_without_free_descriptors_there_is_an_error_and_nothing_else() -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest = os.dup(0)
@@ -168,14 +191,60 @@ def test_without_free_descriptors_there_is_an_error_and_nothing_else() -> None:
     assert outcomes == {"cannot start the plugin 'true'", "started"}
 
 
-def test_a_process_that_cannot_be_watched_is_not_left_running(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused(pid: int) -> int:
-        raise OSError(24, "Too many open files")
+@pytest.mark.fault(43)
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(24, "Too many open files"), "Too many"), (RuntimeError("can't start new thread"), "can't start")],
+)
+def test_a_process_that_cannot_be_watched_is_not_left_running(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def refused(_: object) -> int:
+        raise error
 
-    monkeypatch.setattr(os, "pidfd_open", refused)
-    with pytest.raises(MachineFault, match="cannot watch the plugin 'sleep': Too many open files"):
+    monkeypatch.setattr(_child, "exit_descriptor", refused)
+    with pytest.raises(MachineFault, match=f"cannot watch the plugin 'sleep': {said}"):
         Child(["sleep", "60"], dict(os.environ), None)
 
 
 def test_reading_takes_all_that_a_pipe_can_hold() -> None:
     assert _child.READ_SIZE == 64 * 1024
+
+
+def test_a_signal_handler_may_kill_while_its_thread_is_sending(spawn: Spawn, monkeypatch: pytest.MonkeyPatch) -> None:
+    child, killpg = spawn("exec sleep 60"), os.killpg
+
+    def interrupted(group: int, number: int) -> None:
+        if number == signal.SIGTERM:
+            child.send(signal.SIGKILL)
+        killpg(group, number)
+
+    monkeypatch.setattr("goplugin.hostlib._child.os.killpg", interrupted)
+    thread = threading.Thread(target=child.send, args=(signal.SIGTERM,), daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert child.wait(10) in (-signal.SIGKILL, -signal.SIGTERM)
+
+
+def test_a_signal_handler_may_ask_for_the_status_while_its_thread_is_reaping(
+    spawn: Spawn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    child, entered, told = spawn("exit 3"), list[bool](), list[int | None]()
+    assert _exit.readable(child.exit, 10)
+
+    for name in ("waitid", "waitpid"):
+        wait: Callable[..., object] = getattr(os, name)
+
+        def interrupted(*arguments: object, wait: Callable[..., object] = wait) -> object:
+            if not entered:
+                entered.append(True)
+                told.append(child.status())
+            return wait(*arguments)
+
+        monkeypatch.setattr(os, name, interrupted)
+    thread = threading.Thread(target=child.status, daemon=True)
+    thread.start()
+    thread.join(10)
+    assert not thread.is_alive()
+    assert (told, child.status()) == ([3], 3)

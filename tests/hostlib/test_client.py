@@ -1,9 +1,16 @@
 """The clients, both shells over one table: good plugins, and bad ones that are real programs of a few lines."""
 
+import contextlib
+import errno
+import grp
 import json
 import logging
 import os
 import signal
+import stat
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,10 +19,11 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from shells import PROGRAMS, SHELLS, Echo, Shell, program
+from shells import LIMIT, PROGRAMS, SHELLS, SUPPORT, Echo, Shell, program
 
 from goplugin.handshake import HandshakeRefused, MachineFault, Misuse, PluginFault, PluginLost, StartTimeout
-from goplugin.hostlib import StopBudget
+from goplugin.hostlib import StopBudget, UnixSockets, _launch
+from goplugin.hostlib._child import Child
 
 SHORT = StopBudget(shutdown=0.5, terminate=0.5, kill=5.0)
 Make = Callable[..., Shell]
@@ -56,6 +64,16 @@ def until(condition: Callable[[], object], shell: Shell | None = None) -> None:
             shell.ping()
         else:
             time.sleep(0.005)
+
+
+def group(number: int) -> list[psutil.Process]:
+    """Return the processes of a group; those that have ended do not count."""
+    found: list[psutil.Process] = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(ProcessLookupError, psutil.NoSuchProcess):
+            if os.getpgid(process.pid) == number and process.status() != psutil.STATUS_ZOMBIE:
+                found.append(process)
+    return found
 
 
 def ended(process: psutil.Process) -> bool:
@@ -116,6 +134,7 @@ def test_the_plugin_chooses_a_version_and_its_plugins_are_dispensed(started: Mak
         shell.client.dispense("other")
 
 
+@pytest.mark.fault(14)
 def test_what_the_plugin_prints_over_grpc_goes_to_the_sinks(started: Make) -> None:
     out, err = bytearray(), bytearray()
     shell = started("bare.py", sync_stdout=out.extend, sync_stderr=err.extend)
@@ -129,6 +148,7 @@ def test_what_makes_no_sense_to_the_broker_is_logged_and_the_next_is_heard(
     until(lambda: any("pipe" in r.getMessage() for r in caplog.records if r.levelno == logging.WARNING), shell)
 
 
+@pytest.mark.fault(37, 38, 39)
 def test_the_process_gets_what_it_should_and_nothing_else(
     started: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -161,14 +181,53 @@ def test_the_process_gets_what_it_should_and_nothing_else(
     assert descriptors == 4, "its three streams, and the directory that it lists"
 
 
+@pytest.mark.fault(37)
 def test_nothing_is_inherited_where_that_was_asked(started: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("INHERITED", "yes")
-    shell = started("tells.py", skip_host_env=True)
+    shell = started("tells.py", inherit_env=False)
     env, *_ = json.loads(shell.call(shell.echo().echo))
     assert "INHERITED" not in env
     assert env["TEST_COOKIE"] == "yes"
 
 
+def test_a_plugin_may_be_given_something_to_read(started: Make, tmp_path: Path) -> None:
+    (tmp_path / "words").write_text("for you")
+    with open(tmp_path / "words") as file:
+        shell = started("reads_stdin.py", stdin=file)
+    assert shell.call(shell.echo().echo) == b"for you"
+
+
+def test_the_sockets_can_be_shared_with_a_group_and_lie_where_they_are_wanted(started: Make, sockets: Path) -> None:
+    group = grp.getgrgid(os.getgid())
+    parent = sockets / "s"
+    parent.mkdir()
+    for name in (group.gr_name, str(group.gr_gid)):
+        shell = started("tells.py", unix_sockets=UnixSockets(group=name, temp_dir=parent))
+        env, *_ = json.loads(shell.call(shell.echo().echo))
+        (directory,) = parent.iterdir()
+        assert env["PLUGIN_UNIX_SOCKET_DIR"] == str(directory)
+        assert env["PLUGIN_UNIX_SOCKET_GROUP"] == name
+        assert (stat.S_IMODE(directory.stat().st_mode), directory.stat().st_gid) == (0o770, group.gr_gid)
+        shell.stop()
+        assert list(parent.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("sockets", "kind", "named"),
+    [
+        (UnixSockets(group="no such group"), Misuse, "names no group: 'no such group'"),
+        (UnixSockets(temp_dir="/nonexistent"), MachineFault, "in '/nonexistent': No such file"),
+        (UnixSockets(temp_dir="/" + "./" * 60 + "tmp"), MachineFault, "would exceed 107 bytes"),
+    ],
+)
+def test_sockets_that_cannot_be_had_are_told_of(
+    make: Make, sockets: UnixSockets, kind: type[Exception], named: str
+) -> None:
+    with pytest.raises(kind, match=named):
+        make("bare.py", unix_sockets=sockets).start()
+
+
+@pytest.mark.fault(15)
 def test_a_plugin_with_nothing_of_go_plugins_services_works(started: Make) -> None:
     shell = started("no_services.py")
     assert shell.call(shell.echo().echo, b"hello") == b"hello"
@@ -179,6 +238,7 @@ def test_a_plugin_with_nothing_of_go_plugins_services_works(started: Make) -> No
     assert stopped.seconds < 2, "it cannot be asked, so nobody waits for it"
 
 
+@pytest.mark.fault(12)
 def test_a_plugin_that_closes_its_pipes_after_the_line_works(started: Make) -> None:
     shell = started("closes_its_pipes.py")
     for _ in range(10):
@@ -210,6 +270,7 @@ LOST: list[tuple[str, dict[str, Any], type[PluginLost], str, int | None, str | N
 @pytest.mark.parametrize(
     ("name", "options", "kind", "reason", "exit_code", "signal", "said"), LOST, ids=lambda v: str(v)[:24]
 )
+@pytest.mark.fault(1, 2, 3, 5, 6, 12, 18, 19)
 def test_a_plugin_that_does_not_come_up_is_lost(
     make: Make,
     name: str,
@@ -241,6 +302,7 @@ def test_a_plugin_that_does_not_come_up_is_lost(
         ("exits_after_line.sh", {}, b"cannot listen"),
     ],
 )
+@pytest.mark.fault(1, 2, 19, 49)
 def test_the_error_quotes_the_last_lines_of_stderr(make: Make, name: str, options: Any, last: bytes) -> None:
     shell = make(name, **options)
     with pytest.raises(PluginLost) as caught:
@@ -248,6 +310,17 @@ def test_the_error_quotes_the_last_lines_of_stderr(make: Make, name: str, option
     assert caught.value.stderr == (last,)
     assert last.decode() in str(caught.value)
     assert shell.client.stderr_tail == (last.decode(),)
+
+
+@pytest.mark.fault(1)
+def test_a_plugin_that_never_prints_is_killed_with_all_that_it_started(make: Make) -> None:
+    """A shell, and a program that it runs, of which the host knows no more than the group."""
+    shell = make("never_wrapped.sh", start_timeout=1.0)
+    with pytest.raises(StartTimeout):
+        shell.start()
+    begun = time.monotonic()
+    until(lambda: not group(shell.client.id))
+    assert time.monotonic() - begun < 30, "it would have ended by itself, after a minute"
 
 
 @pytest.mark.parametrize(
@@ -264,27 +337,81 @@ def test_the_error_quotes_the_last_lines_of_stderr(make: Make, name: str, option
         ("line.sh", "1|1|tcp|nowhere|grpc|", "address"),
         ("line.sh", "1|1|unix|/tmp/p", "protocol"),
         ("line.sh", "1|1|unix|/tmp/p|smtp|", "protocol"),
+        ("line.sh", "1|1|unix|/tmp/p|netrpc|", "protocol"),
         ("line.sh", f"1|1|unix|/tmp/p|grpc|{'A' * 60}", "server certificate"),
+        ("line.sh", "1|1|unix|/tmp/p|grpc||maybe", "multiplexing"),
     ],
 )
+@pytest.mark.fault(4, 7, 8, 9, 10)
 def test_a_bad_first_line_is_refused_by_its_field(make: Make, name: str, line: str, field: str) -> None:
-    shell = make(name, env={"LINE": line})
+    shell = make(name, env={"LINE": line}, multiplex=field == "multiplexing")
     begun = time.monotonic()
     with pytest.raises(HandshakeRefused) as caught:
         shell.start()
     assert time.monotonic() - begun < 5
     assert caught.value.field == field
     assert str(caught.value).isprintable()
-    (note,) = caught.value.__notes__
-    assert f"pid {shell.client.id}" in note
+    assert os.path.basename(name) in str(caught.value)
+    assert f"pid {shell.client.id}" in str(caught.value)
     assert shell.stop().how == "killed"
     assert not psutil.pid_exists(shell.client.id)
 
 
+@pytest.mark.fault(7)
+def test_a_first_line_without_an_end_is_read_on_for_as_long_as_the_plugin_lives(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here SIGKILL comes late, once it has written all of it."""
+    said = bytearray()
+    send = Child.send
+
+    def late(child: Child, number: signal.Signals) -> None:
+        if b"all said" in said:
+            send(child, number)
+
+    monkeypatch.setattr(Child, "send", late)
+    monkeypatch.setattr(_launch, "SETTLE", 60.0)
+    with pytest.raises(HandshakeRefused, match="a line of at most 65536 bytes"):
+        make("very_long_line.sh", stderr=said.extend).start()
+    assert said == b"all said\n"
+
+
+@pytest.mark.fault(4)
+def test_lines_before_the_handshake_line_are_output_where_that_many_are_allowed(make: Make) -> None:
+    said = bytearray()
+    shell = make("talks_first.py", skip_lines=2, stdout=said.extend)
+    shell.start()
+    assert said == b"hello\n2026-11-29 | INFO | warming up\n"
+    with pytest.raises(HandshakeRefused, match=r"2026-11-29 \| INFO") as caught:
+        make("talks_first.py", skip_lines=1).start()
+    assert caught.value.field == "line"
+
+
+@pytest.mark.fault(1, 32)
 def test_a_plugin_that_listens_nowhere_times_out(make: Make) -> None:
     shell = make("line.sh", env={"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}, start_timeout=1.0)
     with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 1 s"):
         shell.start()
+
+
+def test_a_look_at_whether_a_silent_plugin_wants_tls_is_no_longer_waited_for_than_a_start_may_take(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To connect may take its time: the plugin may have named a host that nobody can resolve."""
+    begun, held, over = threading.Event(), threading.Event(), threading.Event()
+
+    def hang(*_: object) -> None:
+        begun.set()
+        held.wait(LIMIT)
+        over.set()
+
+    monkeypatch.setattr("goplugin.hostlib._plugin.tls_wanted", hang)
+    shell = make("line.sh", env={"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}, start_timeout=4.0)
+    with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 4 s"):
+        shell.start()
+    assert begun.is_set()
+    assert not over.is_set()
+    held.set()
 
 
 @pytest.mark.parametrize(
@@ -292,8 +419,9 @@ def test_a_plugin_that_listens_nowhere_times_out(make: Make) -> None:
     [
         (["/nonexistent/plugin"], {}, "/nonexistent/plugin"),
         ([str(PROGRAMS)], {}, "Permission denied"),
-        ([str(PROGRAMS / "bare.py")], {}, "Permission denied"),
-        (["sh"], {"cwd": "/nonexistent/directory"}, "working directory '/nonexistent/directory'"),
+        ([str(PROGRAMS / "bare.py")], {}, "Permission denied; .* has mode -rw.*and may not run it"),
+        (["no-such-plugin"], {}, "PATH has no program 'no-such-plugin'"),
+        (["sh"], {"cwd": "/nonexistent/directory"}, "in the directory '/nonexistent/directory'"),
     ],
 )
 def test_a_program_that_cannot_run_is_the_machines_fault(
@@ -306,17 +434,38 @@ def test_a_program_that_cannot_run_is_the_machines_fault(
     assert not shell.client.exited
 
 
-def test_a_temporary_directory_that_is_not_there_is_the_machines_fault(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+def test_what_may_explain_a_failure_is_told_with_it(make: Make) -> None:
+    with pytest.raises(PluginLost, match=r"exit code 127; .*a shell did not find the program"):
+        make("exits.sh", env={"CODE": "127"}).start()
+
+
+@pytest.mark.parametrize(
+    ("directory", "number", "said"),
+    [
+        ("/nonexistent", None, "'/nonexistent': No such file"),
+        ("/proc", None, "'/proc': No such file"),  # as the kernel says it: nobody can make anything there
+        ("/tmp", errno.EROFS, "'/tmp': Read-only file system"),
+        ("/tmp", errno.ENOSPC, "'/tmp': No space left"),
+    ],
+)
+@pytest.mark.fault(27)
+def test_a_temporary_directory_that_is_missing_read_only_or_full_is_the_machines_fault(
+    make: Make, monkeypatch: pytest.MonkeyPatch, directory: str, number: int | None, said: str
 ) -> None:
-    monkeypatch.setenv("TMPDIR", "/nonexistent")
-    with pytest.raises(MachineFault, match="/nonexistent"):
+    def refused(path: str, mode: int) -> None:
+        raise OSError(number, os.strerror(number or 0), path)
+
+    monkeypatch.setenv("TMPDIR", directory)
+    if number is not None:  # only a machine of one's own has such a directory at hand
+        monkeypatch.setattr(os, "mkdir", refused)
+    with pytest.raises(MachineFault, match=said):
         make("bare.py").start()
 
 
 # ---------------------------------------------------------------------------------------------------- calls that fail
 
 
+@pytest.mark.fault(20)
 def test_a_plugin_that_dies_in_a_call_is_lost_and_the_error_is_the_calls_too(started: Make) -> None:
     shell = started("bare.py")
     with pytest.raises(PluginLost) as caught:
@@ -332,6 +481,7 @@ def test_a_plugin_that_dies_in_a_call_is_lost_and_the_error_is_the_calls_too(sta
     assert shell.client.exited
 
 
+@pytest.mark.fault(20)
 def test_a_connection_that_breaks_just_before_the_process_ends_is_a_loss(started: Make) -> None:
     shell = started("hangs_up_first.py")
     with pytest.raises(PluginLost) as caught:
@@ -354,6 +504,7 @@ def test_a_start_that_is_no_longer_wanted_ends_even_at_its_last_step(
     assert shell.client.exited
 
 
+@pytest.mark.fault(20, 21)
 def test_a_dead_plugin_stays_lost(started: Make) -> None:
     shell = started("bare.py")
     echo = shell.echo()
@@ -369,6 +520,18 @@ def test_a_dead_plugin_stays_lost(started: Make) -> None:
     assert stopped.seconds < 1
 
 
+def test_the_end_of_a_plugin_is_noticed_at_once_and_without_a_call(started: Make) -> None:
+    """Within go-plugin's own two seconds, unless a machine that is busy with something else makes it late each time."""
+
+    def notices() -> bool:
+        shell = started("bare.py")
+        os.kill(shell.client.id, signal.SIGKILL)
+        return shell.call(shell.client.wait, 2.0) is not None
+
+    assert any(notices() for _ in range(3))
+
+
+@pytest.mark.fault(22)
 def test_a_call_has_a_deadline_although_its_caller_gave_none(started: Make) -> None:
     shell = started("bare.py", call_timeout=0.3, stop_budget=SHORT)
     with pytest.raises(grpc.RpcError) as caught:
@@ -377,6 +540,7 @@ def test_a_call_has_a_deadline_although_its_caller_gave_none(started: Make) -> N
     assert not isinstance(caught.value, PluginLost)
 
 
+@pytest.mark.fault(22)
 def test_a_timeout_of_the_callers_own_wins(started: Make) -> None:
     shell = started("bare.py", call_timeout=60.0, stop_budget=SHORT)
     begun = time.monotonic()
@@ -395,6 +559,7 @@ def test_an_unavailable_that_the_plugin_itself_says_is_no_loss(started: Make) ->
     shell.ping()
 
 
+@pytest.mark.fault(16, 22)
 def test_a_frozen_plugin_fails_its_ping_in_time(started: Make) -> None:
     shell = started("bare.py", stop_budget=SHORT)
     os.kill(shell.client.id, signal.SIGSTOP)
@@ -418,19 +583,22 @@ def test_a_frozen_plugin_fails_its_ping_in_time(started: Make) -> None:
         ("hangs_in_shutdown.py", "killed", None, "SIGKILL", SHORT.shutdown + SHORT.terminate),
     ],
 )
+@pytest.mark.fault(15, 16, 17, 48)
 def test_a_stop_goes_as_far_as_it_must_and_tells_how_far(
     started: Make, name: str, how: str, exit_code: int | None, signal: str | None, least: float
 ) -> None:
-    shell = started(name, stop_budget=SHORT)
+    budget = StopBudget(shutdown=60) if how == "shutdown" else SHORT
+    shell = started(name, stop_budget=budget)
     pid = shell.client.id
     begun = time.monotonic()
     stopped = shell.stop()
     took = time.monotonic() - begun
     assert (stopped.how, stopped.exit_code, stopped.signal) == (how, exit_code, signal)
-    assert least <= stopped.seconds <= took < SHORT.total
+    assert least <= stopped.seconds <= took < budget.total
     assert not psutil.pid_exists(pid)
 
 
+@pytest.mark.fault(16)
 def test_a_frozen_plugin_is_woken_to_act_on_sigterm(started: Make) -> None:
     shell = started("bare.py", stop_budget=StopBudget(shutdown=0.3, terminate=30.0, kill=5.0))
     os.kill(shell.client.id, signal.SIGSTOP)
@@ -439,12 +607,14 @@ def test_a_frozen_plugin_is_woken_to_act_on_sigterm(started: Make) -> None:
     assert stopped.seconds < 10
 
 
+@pytest.mark.fault(16, 17)
 def test_a_frozen_plugin_that_ignores_sigterm_is_killed(started: Make) -> None:
     shell = started("ignores_sigterm.py", stop_budget=SHORT)
     os.kill(shell.client.id, signal.SIGSTOP)
     assert shell.stop().how == "killed"
 
 
+@pytest.mark.fault(18)
 def test_the_childs_children_end_with_it(started: Make) -> None:
     shell = started("has_a_child.py")
     until(lambda: shell.client.stderr_tail, shell)
@@ -455,6 +625,7 @@ def test_the_childs_children_end_with_it(started: Make) -> None:
     until(lambda: ended(child))
 
 
+@pytest.mark.fault(18)
 def test_the_childs_children_end_with_it_when_it_is_killed(started: Make) -> None:
     shell = started("has_a_child.py")
     until(lambda: shell.client.stderr_tail, shell)
@@ -465,11 +636,13 @@ def test_the_childs_children_end_with_it_when_it_is_killed(started: Make) -> Non
     assert shell.stop().how == "exited already"
 
 
+@pytest.mark.fault(47)
 def test_stopping_twice_gives_the_same_answer(started: Make) -> None:
     shell = started("bare.py")
     assert shell.stop() is shell.stop()
 
 
+@pytest.mark.fault(47)
 def test_a_plugin_that_was_never_started_stops_at_once(make: Make) -> None:
     shell = make("bare.py")
     stopped = shell.stop()
@@ -478,6 +651,7 @@ def test_a_plugin_that_was_never_started_stops_at_once(make: Make) -> None:
         shell.start()
 
 
+@pytest.mark.fault(47)
 def test_a_client_starts_only_once(started: Make) -> None:
     shell = started("bare.py")
     with pytest.raises(Misuse, match="make another client"):
@@ -488,6 +662,7 @@ def test_a_client_starts_only_once(started: Make) -> None:
         shell.start()
 
 
+@pytest.mark.fault(47)
 def test_a_start_that_failed_is_over(make: Make) -> None:
     shell = make("exits.sh", env={"CODE": "3"})
     with pytest.raises(PluginLost):
@@ -495,6 +670,11 @@ def test_a_start_that_failed_is_over(make: Make) -> None:
     with pytest.raises(Misuse, match="make another client"):
         shell.start()
     assert (shell.stop().how, shell.stop().exit_code) == ("exited already", 3)
+
+
+def test_an_option_that_does_not_exist_is_named_with_the_client(make: Make) -> None:
+    with pytest.raises(TypeError, match="Client has no option 'skip_host_env'"):
+        make("bare.py", skip_host_env=True)
 
 
 @pytest.mark.parametrize("stopped", [False, True])
@@ -531,6 +711,7 @@ def test_a_stopped_plugin_and_its_stubs_say_so(started: Make) -> None:
 # ------------------------------------------------------------------------------------------------------ what it writes
 
 
+@pytest.mark.fault(13)
 def test_a_flood_on_stdout_and_stderr_blocks_nobody(started: Make) -> None:
     copied = 0
 
@@ -591,9 +772,63 @@ def test_a_sink_that_fails_is_told_off_once_and_stops_nothing(started: Make, cap
     caplog.clear()  # the tracebacks in it hold on to the client
 
 
+@pytest.mark.fault(49)
 def test_a_traceback_of_a_dying_plugin_is_in_the_error(started: Make) -> None:
     shell = started("logs.py")
     shell.call(shell.echo().echo, b"Traceback (most recent call last):\n  File\nValueError: boom\n")
     with pytest.raises(PluginLost) as caught:
         shell.call(shell.echo().exit, b"\x01")
     assert caught.value.stderr == (b"Traceback (most recent call last):", b"  File", b"ValueError: boom")
+
+
+@pytest.mark.parametrize("timeout", [-1.0, float("inf"), float("nan"), 1e9])
+def test_a_timeout_that_makes_no_sense_is_the_callers_mistake(started: Make, timeout: float) -> None:
+    shell = started("bare.py")
+    for method in (shell.client.wait, shell.client.ping):
+        with pytest.raises(Misuse, match="timeout must be seconds from 0 to"):
+            shell.call(method, timeout)
+
+
+COLD = """
+import os, resource, sys
+import psutil
+from shells import *
+from goplugin.handshake import MachineFault, PluginLost
+
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+lowest = os.dup(0)
+os.close(lowest)
+said = set()
+for limit in range(lowest + (sys.argv[1] == "aio") * 3, lowest + 60):
+    shell = SHELLS[sys.argv[1]](["sh", "-c", "echo '1|1|unix|/nobody|grpc|'; sleep 0.2"])
+    if sys.argv[1] == "aio":
+        shell._runner.get_loop()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    try:
+        shell.start()
+    except PluginLost:
+        break  # it was connected to
+    except MachineFault as error:
+        said.add(str(error).partition(":")[0])
+        assert "Too many open files" in str(error), error
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        shell.close()
+assert limit < lowest + 59
+assert psutil.Process().children() == []
+print(*sorted(said), sep="\\n")
+"""
+
+
+@pytest.mark.fault(43)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_host_that_is_short_of_descriptors_before_its_first_connection_is_told_so(
+    shell: str, nothing_left: str
+) -> None:
+    """In a process of its own: grpc keeps what it has once found, and aborts the process where it finds nothing."""
+    done = subprocess.run(
+        [sys.executable, "-c", COLD, shell], env=os.environ | SUPPORT, capture_output=True, text=True, timeout=100
+    )
+    assert done.returncode == 0, done.stderr
+    assert {"cannot start the plugin 'sh'", "cannot connect to the plugin"} <= set(done.stdout.splitlines())
+    assert os.listdir(nothing_left) == []

@@ -1,34 +1,24 @@
 """What a client may be asked for, and what it makes of it."""
 
+import io
 import math
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from goplugin.handshake import Cookie, Handshake, Misuse
-from goplugin.hostlib import StopBudget
+from goplugin.hostlib import TlsConfig, UnixSockets
 from goplugin.hostlib._config import Config
 
 HANDSHAKE = Handshake(protocol_version=4, cookie_key="COOKIE", cookie_value="yes")
 PLUGINS = {"kv": str}
 
 
-def config(command: Any = ("./p",), handshake: Handshake = HANDSHAKE, **changes: Any) -> Config[type[str]]:
-    options: dict[str, Any] = {
-        "plugins": PLUGINS,
-        "versions": None,
-        "env": None,
-        "skip_host_env": False,
-        "cwd": None,
-        "start_timeout": 30.0,
-        "call_timeout": 60.0,
-        "stop_budget": StopBudget(),
-        "min_port": 10000,
-        "max_port": 25000,
-    }
-    options |= changes
-    return Config[type[str]].checked(command, handshake, options.pop("plugins"), options.pop("versions"), **options)
+def config(command: Any = ("./p",), handshake: Any = HANDSHAKE, **options: Any) -> Config[type[str]]:
+    options = {"plugins": PLUGINS, "versions": None} | options
+    return Config[type[str]](command, handshake, options.pop("plugins"), options.pop("versions"), **options)
 
 
 @pytest.mark.parametrize(
@@ -55,6 +45,15 @@ def config(command: Any = ("./p",), handshake: Handshake = HANDSHAKE, **changes:
         ({"call_timeout": -1}, "call_timeout"),
         ({"min_port": 2, "max_port": 1}, "port"),
         ({"max_port": 70000}, "port"),
+        ({"inherit_env": "PATH"}, "inherit_env"),
+        ({"stdin": io.BytesIO()}, "stdin"),
+        ({"stdin": "file"}, "stdin"),
+        ({"stdin": subprocess.PIPE}, "stdin"),
+        ({"log_buffer_size": 0}, "log_buffer_size"),
+        ({"skip_lines": -1}, "skip_lines must be"),
+        ({"skip_lines": 1, "address_variable": "A"}, "skip_lines does not go with"),
+        ({"auto_mtls": True, "tls": TlsConfig()}, "either auto_mtls or tls"),
+        ({"auto_mtls": True, "address_variable": "A"}, "auto_mtls needs a handshake line"),
     ],
 )
 def test_an_argument_that_makes_no_sense_is_named(changes: dict[str, Any], named: str) -> None:
@@ -118,11 +117,44 @@ def test_the_callers_variables_win_over_inherited_ones_but_not_over_the_contract
     assert made.environment(INHERITED, "/tmp/d") == {"PATH": "/bin", "HOME": "/home/p", **ASKED}
 
 
-def test_nothing_is_inherited_where_that_was_asked() -> None:
-    made = config(env={"A": "1"}, skip_host_env=True)
-    assert made.environment(INHERITED, "/tmp/d") == {"A": "1", **ASKED}
+@pytest.mark.parametrize(
+    ("inherit_env", "inherited"),
+    [
+        (True, {"PATH": "/bin", "HOME": "/root", "LC_ALL": "C"}),
+        (False, {}),
+        ([], {}),
+        (["HOME", "ABSENT", "path"], {"HOME": "/root"}),
+        ({"PATH", "LC_*"}, {"PATH": "/bin", "LC_ALL": "C"}),
+        (["PLUGIN_CLIENT_CERT", "HOME"], {"HOME": "/root"}),
+    ],
+)
+def test_what_is_inherited_is_what_was_asked_for(inherit_env: Any, inherited: dict[str, str]) -> None:
+    made = config(env={"A": "1"}, inherit_env=inherit_env).environment(INHERITED | {"LC_ALL": "C"}, "/tmp/d")
+    assert made == inherited | {"A": "1", **ASKED}
+
+
+def test_the_group_of_the_sockets_is_told_to_the_plugin() -> None:
+    made = config(unix_sockets=UnixSockets(group="staff")).environment(INHERITED, "/tmp/d")
+    assert made["PLUGIN_UNIX_SOCKET_GROUP"] == "staff"
+
+
+def test_stdin_may_be_a_file_or_the_number_of_a_descriptor() -> None:
+    assert config().stdin == subprocess.DEVNULL
+    assert config(stdin=0).stdin == 0
+    with open("/dev/null") as file:
+        assert config(stdin=file).stdin == file.fileno()
+
+
+def test_an_option_that_does_not_exist_is_pythons_own_error() -> None:
+    with pytest.raises(TypeError, match="skip_host_env"):
+        config(skip_host_env=True)
 
 
 def test_every_version_is_offered() -> None:
     made = config(plugins=None, versions={5: PLUGINS, 2: PLUGINS})
     assert made.environment({}, "/tmp/d")["PLUGIN_PROTOCOL_VERSIONS"] == "5,2"
+
+
+def test_the_certificate_for_automtls_is_the_hosts_own_and_no_other() -> None:
+    made = config(env={"PLUGIN_CLIENT_CERT": "of the caller"}).environment(INHERITED, "/tmp/d", "PEM")
+    assert made["PLUGIN_CLIENT_CERT"] == "PEM"

@@ -1,6 +1,7 @@
 """What a plugin writes, on its way to the log and to the caller's sinks."""
 
 import io
+import json
 import logging
 from pathlib import Path
 
@@ -66,6 +67,11 @@ def test_what_can_take_no_bytes_is_refused(sink: object) -> None:
         Tap(sink, "sink", LOGGER)  # type: ignore[arg-type]
 
 
+def test_a_text_file_is_refused_and_its_buffer_named() -> None:
+    with pytest.raises(Misuse, match=r"sys\.stdout\.buffer"):
+        Tap(io.StringIO(), "sink", LOGGER)  # type: ignore[arg-type]
+
+
 def test_a_sink_that_fails_is_not_called_again(caplog: pytest.LogCaptureFixture) -> None:
     calls: list[bytes] = []
 
@@ -104,6 +110,7 @@ def test_stdout_after_the_line_is_shown_in_part_and_counted(caplog: pytest.LogCa
     assert last == "10004 bytes on stdout after its handshake line, in all"
 
 
+@pytest.mark.fault(13)
 def test_a_flood_on_stdout_does_not_flood_the_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     output = Output("kv", LOGGER, None)
@@ -123,3 +130,39 @@ def test_a_plugin_cannot_format_into_the_log(caplog: pytest.LogCaptureFixture) -
     Output("kv", LOGGER, None).stderr(b'[WARN] 100%s %(name)s\n{"@level":"warn","@message":"%d","name":"x"}\n')
     assert [record.getMessage() for record in caplog.records] == ["[WARN] 100%s %(name)s", "%d"]
     assert caplog.records[1].__dict__["hclog"] == {"name": "x"}
+
+
+def test_a_line_longer_than_the_buffer_is_logged_in_pieces_of_its_size(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    Output("kv", LOGGER, None, 4).stderr(b"[WARN] 6789\n")
+    pieces = [(record.levelno, record.getMessage()) for record in caplog.records]
+    assert pieces == [(logging.DEBUG, "[WAR"), (logging.DEBUG, "N] 6"), (logging.DEBUG, "789")]
+
+
+def test_any_formatter_shows_the_traceback_that_a_plugin_logged_and_no_line_of_it_passes_for_a_record() -> None:
+    shown = io.StringIO()
+    handler = logging.StreamHandler(shown)
+    output = Output("plugin", LOGGER, None)
+    output.logger.addHandler(handler)
+    told = {"@level": "error", "@message": "failed", "@exception": "Traceback:\n\x1b[2J\nERROR a forged record"}
+    try:
+        output.stderr(json.dumps(told).encode() + b"\n")
+    finally:
+        output.logger.removeHandler(handler)
+    assert shown.getvalue() == "failed\n    Traceback:\n    \\x1b[2J\n    ERROR a forged record\n"
+
+
+def test_a_log_handler_that_fails_does_not_end_the_reading(capfd: pytest.CaptureFixture[str]) -> None:
+    class Failing(logging.Handler):
+        def handle(self, record: logging.LogRecord) -> bool:
+            raise RuntimeError("the log is full")
+
+    copy, parent = io.BytesIO(), logging.getLogger("test.output.failing")
+    parent.addHandler(Failing())
+    parent.propagate = False
+    output = Output("p", parent, copy)
+    for _ in range(2):
+        output.stderr(b"[ERROR] one\n")
+    output.ended()
+    assert copy.getvalue() == b"[ERROR] one\n" * 2
+    assert capfd.readouterr().err.count("RuntimeError: the log is full") == 1

@@ -1,5 +1,7 @@
 """The bytes of stderr, and the log that they make."""
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -101,6 +103,7 @@ def test_a_line_without_an_end_takes_one_place_in_the_tail_and_no_memory() -> No
     assert len(log._pending) <= LINE_PIECE  # pyright: ignore[reportPrivateUsage]
 
 
+@pytest.mark.fault(13, 49)
 def test_a_flood_is_counted_not_logged_and_never_hides_an_error() -> None:
     log = StderrLog()
     flood = b"noise\n" * (LINES_PER_SECOND + 500)
@@ -167,3 +170,12 @@ def test_byte_by_byte_is_as_good_as_all_at_once() -> None:
     log = StderrLog()
     found = [entry for at in range(len(data)) for entry in log.feed(data[at : at + 1], 0.0)]
     assert found + log.end(0.0) == entries(data)
+
+
+def test_the_tail_has_what_was_logged_as_people_read_it() -> None:
+    log = StderrLog()
+    line = {"@level": "error", "@message": "no \x1b room", "@timestamp": "now", "free": 7, "disk": "/var"}
+    log.feed(json.dumps(line).encode() + b"\n", 0.0)
+    log.feed(json.dumps({"@level": "warn", "@message": "oh", "@exception": "Traceback:\n  here"}).encode() + b"\n", 0.0)
+    log.feed(b"plain\n", 0.0)
+    assert log.tail() == (rb"error: no \x1b room free=7 disk=/var", b"warn: oh", b"Traceback:", b"  here", b"plain")

@@ -1,5 +1,6 @@
 """The reader of a plugin's pipes, thread and all."""
 
+import fcntl
 import os
 import selectors
 import signal
@@ -11,8 +12,8 @@ import pytest
 
 from goplugin.handshake import MachineFault
 from goplugin.hostlib._child import Child
-from goplugin.hostlib._launch import Launch
-from goplugin.hostlib._output import Output
+from goplugin.hostlib._launch import Launch, Terms
+from goplugin.hostlib._output import Output, Sink
 from goplugin.hostlib._supervisor import Supervisor
 
 LINE = "1|1|unix|/tmp/p|grpc|"
@@ -21,13 +22,12 @@ LINE = "1|1|unix|/tmp/p|grpc|"
 class Plugin:
     """A process and what reads it."""
 
-    def __init__(self, script: str) -> None:
-        self.output = Output("test", None, None)
+    def __init__(self, script: str, stderr: Sink | None = None) -> None:
+        self.output = Output("test", None, stderr)
         self.child = Child(["sh", "-c", script], dict(os.environ), None)
         self.supervisor = Supervisor(self.child, self.output, "test")
-        self.launch = Launch(
-            now=monotonic(), timeout=30, versions={1}, argv=["sh"], pid=self.child.pid, stderr=self.output.tail
-        )
+        terms = Terms(timeout=30, versions={1}, argv=["sh"], pid=self.child.pid, stderr=self.output.tail)
+        self.launch = Launch(monotonic(), terms)
 
 
 @pytest.fixture
@@ -71,6 +71,40 @@ def test_the_thread_is_named_for_the_plugin_and_holds_nobody_up(plugins: list[Pl
     plugin.supervisor.start(lambda: None)
     (thread,) = [t for t in threading.enumerate() if t.name == "goplugin-supervisor-test"]
     assert thread.daemon
+
+
+def test_one_who_is_held_up_while_the_plugin_is_stopped_does_not_read_what_has_its_descriptor_next(
+    plugins: list[Plugin],
+) -> None:
+    held, let_go = [threading.Event() for _ in range(2)], [threading.Event() for _ in range(2)]
+
+    def sink(data: bytes) -> None:
+        held[data != b"one\n"].set()
+        assert let_go[data != b"one\n"].wait(60)
+
+    script = f"trap 'echo two >&2; exit 0' TERM; echo '{LINE}'; echo one >&2; while :; do sleep 1; done"
+    plugin = Plugin(script, sink)
+    plugins.append(plugin)
+    plugin.supervisor.start(lambda: None)
+    assert held[0].wait(10)
+    plugin.child.send(signal.SIGTERM)
+    assert plugin.child.wait(10) == 0
+    let_go[0].set()
+    assert held[1].wait(10), "by what came at once with the end of the process"
+    number, (read, write) = plugin.child.exit, os.pipe()
+    try:
+        plugin.child.end(10)
+        again = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, number)
+        assert again == number
+        os.write(write, b"of the host's own")
+        let_go[1].set()
+        assert plugin.supervisor.drained.wait(10)
+        os.set_blocking(read, False)
+        assert os.read(read, 100) == b"of the host's own"
+        os.close(again)
+    finally:
+        os.close(read)
+        os.close(write)
 
 
 def test_without_a_selector_the_pipes_are_let_go(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,10 +1,14 @@
 """What only threads can do to the synchronous client."""
 
 import logging
+import os
+import signal
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from queue import SimpleQueue
 from typing import Any
 
 import grpc
@@ -13,9 +17,9 @@ import pytest
 from shells import HANDSHAKE, SUPPORT, Echo, program
 
 from goplugin import hostlib
-from goplugin.handshake import Misuse, PluginLost
+from goplugin.handshake import MachineFault, Misuse, PluginLost
 from goplugin.hostlib import StopBudget, Stopped
-from goplugin.hostlib._states import State
+from goplugin.hostlib._states import Lifecycle, State
 
 Client = hostlib.Client[Echo]
 Make = Callable[..., Client]
@@ -91,6 +95,26 @@ def test_an_interrupt_during_the_start_leaves_nothing(make: Make) -> None:
     assert not psutil.pid_exists(client.id)
 
 
+@pytest.mark.fault(39)
+def test_an_interrupt_at_the_very_moment_of_the_start_leaves_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The moment at which the system has made the process, and Popen does not know it yet."""
+
+    class Interrupted(subprocess.Popen[bytes]):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            made.append(self.pid)
+            os.kill(os.getpid(), signal.SIGINT)
+
+    made: list[int] = []
+    client = make("never.sh")
+    monkeypatch.setattr(subprocess, "Popen", Interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        client.start()
+    assert not psutil.pid_exists(made[0])
+
+
 def test_an_interrupt_during_the_stop_kills_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     client = make("lives_on.py", stop_budget=StopBudget(shutdown=30))
     client.start()
@@ -141,6 +165,22 @@ class Blocking(logging.Handler):
         self.go.wait(60)
 
 
+@pytest.mark.fault(23)
+def test_cancelling_a_future_cancels_that_call_alone(make: Make) -> None:
+    with make("bare.py", stop_budget=StopBudget(shutdown=0.3)) as client:
+        echo = client.dispense("echo")
+        other, future = echo.hang.future(b""), echo.hang.future(b"")
+        assert future.cancel()
+        with pytest.raises(grpc.FutureCancelledError):
+            future.result(10)
+        assert future.code() is grpc.StatusCode.CANCELLED
+        assert not other.done()
+        assert echo.echo(b"hello") == b"hello"
+        client.ping()
+        other.cancel()
+
+
+@pytest.mark.fault(25)
 def test_a_log_handler_that_is_stuck_holds_up_neither_another_plugin_nor_the_stop(make: Make) -> None:
     handler = Blocking()
     logger = logging.getLogger("test.stuck")
@@ -165,20 +205,22 @@ def test_a_log_handler_that_is_stuck_holds_up_neither_another_plugin_nor_the_sto
 
 
 def test_a_sink_may_stop_the_plugin_itself(make: Make) -> None:
-    done = threading.Event()
+    started, done = threading.Event(), threading.Event()
 
     def stop(data: bytes) -> None:
+        started.wait(30)  # the plugin prints at once, and a start that is stopped fails
         client.stop()
         done.set()
 
     client = make("bare.py", sync_stdout=stop)
     client.start()
+    started.set()
     assert done.wait(30)
     assert client.exited
 
 
 def test_thirty_plugins_at_once(make: Make) -> None:
-    clients = [make("bare.py") for _ in range(30)]
+    clients = [make("bare.py", stop_budget=StopBudget(shutdown=30)) for _ in range(30)]
 
     def call(client: Client) -> bytes:
         answer: bytes = client.dispense("echo").echo(b"hello")
@@ -250,3 +292,82 @@ def test_a_stop_from_within_the_stop_hurries_it(make: Make, monkeypatch: pytest.
     begun = time.monotonic()
     assert client.stop().signal == "SIGKILL"
     assert time.monotonic() - begun < 5
+
+
+def test_a_stop_in_the_instant_in_which_the_start_succeeds_leaves_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, enter = make("bare.py"), Lifecycle.enter
+    before = set(threading.enumerate())
+
+    def interrupted(life: Lifecycle, state: State) -> None:
+        enter(life, state)
+        if state is State.READY:
+            client.stop()  # as a signal handler would
+
+    monkeypatch.setattr(Lifecycle, "enter", interrupted)
+    client.start()
+    assert client.exited
+    assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("goplugin-")]
+    with pytest.raises(Misuse, match="was stopped"):
+        client.ping()
+
+
+def test_a_signal_handler_may_stop_a_start_that_waits_for_its_first_answer(make: Make) -> None:
+    owner = make("bare.py")
+    owner.start()
+    client: Any = hostlib.Client(reattach=owner.reattach_config, plugins={"echo": Echo})
+    waited = list[float | None]()
+
+    class Interrupted(SimpleQueue[None]):
+        def get(self, block: bool = True, timeout: float | None = None) -> None:
+            if not waited:
+                waited.append(timeout)
+                client.stop()  # as a signal handler would
+            super().get(block, timeout)
+
+    client._settled._news = Interrupted()
+    with pytest.raises(PluginLost, match="was stopped while it was starting"):
+        client.start()
+    assert waited
+    owner.ping()
+
+
+def test_managed_clients_are_stopped_at_once_and_others_are_not() -> None:
+    budget = StopBudget(shutdown=1.0, terminate=0, kill=5.0)
+    slow = [
+        hostlib.Client(program("lives_on.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True, stop_budget=budget)
+        for _ in range(3)
+    ]
+    with hostlib.Client(program("bare.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT) as other:
+        for client in slow:
+            client.start()
+        begun = time.monotonic()
+        hostlib.cleanup_clients()
+        assert time.monotonic() - begun < 2.5, "not one after the other"
+        assert {client.stopped.how for client in slow if client.stopped} == {"killed"}
+        assert other.stopped is None
+        hostlib.cleanup_clients()
+        other.ping()
+
+
+@pytest.mark.parametrize("fault", [MachineFault("the kernel does not end it"), RuntimeError("a defect")])
+def test_a_managed_client_that_cannot_be_stopped_does_not_keep_the_others(
+    fault: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, two = (
+        hostlib.Client(program("bare.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True) for _ in range(2)
+    )
+    one.start()
+    two.start()
+
+    def fails() -> None:
+        raise fault
+
+    with monkeypatch.context() as patched:
+        patched.setattr(one, "stop", fails)
+        with pytest.raises(ExceptionGroup, match="some plugins do not end") as caught:
+            hostlib.cleanup_clients()
+    assert caught.value.exceptions == (fault,)
+    assert two.stopped
+    one.stop()

@@ -11,7 +11,7 @@ import threading
 from typing import Any, Literal, cast
 
 import grpc
-from brokering import Answers, asked
+from brokering import Answers, asked, descriptors, dialled, lying, relayed
 
 from goplugin import pluginlib
 from goplugin.handshake import GoPluginError, Handshake
@@ -32,8 +32,9 @@ class Brokers:
         self.servers: dict[int, pluginlib.BrokeredServer] = {}
         self.said: Any = None
 
-    def serve(self, id: int) -> None:
-        self.servers[id] = self.broker.accept_and_serve(id, answers.register)
+    def serve(self, id: int, lie: str = "") -> None:
+        with lying(self.broker, lie):
+            self.servers[id] = self.broker.accept_and_serve(id, answers.register)
 
     def serve_many(self, count: int) -> list[int]:
         ids = [self.broker.next_id() for _ in range(count)]
@@ -69,14 +70,19 @@ class Brokers:
         self.servers[id] = self.broker.accept_and_serve(id, slow.register)
 
     def dialled(self) -> list[int]:
-        ledger: Any = vars(self.broker)["_ledger"]
-        return list(ledger._dials)
+        return dialled(self.broker)
 
     def await_slow_call(self) -> bool:
         return slow.begun.acquire(timeout=30)
 
     def leave_open(self, ids: list[int]) -> None:
         self.channels = [self.broker.dial(id) for id in ids]
+
+    def descriptors(self) -> int:
+        return descriptors()
+
+    def relayed(self) -> bool:
+        return relayed()
 
     def die(self) -> None:
         os._exit(7)
@@ -87,8 +93,9 @@ class AioBrokers:
         self.broker = broker
         self.servers: dict[int, pluginlib.aio.BrokeredServer] = {}
 
-    async def serve(self, id: int) -> None:
-        self.servers[id] = await self.broker.accept_and_serve(id, answers.register)
+    async def serve(self, id: int, lie: str = "") -> None:
+        with lying(self.broker, lie):
+            self.servers[id] = await self.broker.accept_and_serve(id, answers.register)
 
     async def serve_many(self, count: int) -> list[int]:
         ids = [self.broker.next_id() for _ in range(count)]
@@ -119,8 +126,7 @@ class AioBrokers:
         self.servers[id] = await self.broker.accept_and_serve(id, slow.register)
 
     async def dialled(self) -> list[int]:
-        ledger: Any = vars(self.broker)["_ledger"]
-        return list(ledger._dials)
+        return dialled(self.broker)
 
     async def await_slow_call(self) -> bool:
         return await asyncio.to_thread(slow.begun.acquire, timeout=30)
@@ -128,8 +134,37 @@ class AioBrokers:
     async def leave_open(self, ids: list[int]) -> None:
         self.channels = [await self.broker.dial(id) for id in ids]
 
+    async def descriptors(self) -> int:
+        return descriptors()
+
+    async def relayed(self) -> bool:
+        return relayed()
+
     async def die(self) -> None:
         os._exit(7)
+
+
+def own_tls() -> pluginlib.TlsConfig:
+    """Return what the tests of the host have laid down in TEST_TLS, for both directions."""
+    import ssl
+
+    directory = os.environ["TEST_TLS"]
+    accept, dial = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    for context in (accept, dial):
+        context.load_cert_chain(directory + "/plugin.pem")
+        context.load_verify_locations(directory + "/host.pem")
+        context.verify_mode = ssl.CERT_REQUIRED
+    return pluginlib.TlsConfig(accept, dial)
+
+
+def known_by(certificate: str, key: str) -> None:
+    """Have AutoMTLS use these (PEM) in place of what it would make."""
+    from time import time
+
+    from goplugin.transport.tls import Identity, host_certificate
+
+    identity = Identity(host_certificate(certificate, time()), key)
+    setattr(Identity, "generate", lambda now=0.0: identity)  # noqa: B010
 
 
 def do(action: Any) -> Any:
@@ -177,7 +212,10 @@ async def register_aio(server: grpc.aio.Server, broker: pluginlib.aio.Broker) ->
 if __name__ == "__main__":
     shell = sys.argv[1]
     network = cast('Literal["unix", "tcp"]', sys.argv[2])
+    tls = own_tls if "TEST_TLS" in os.environ else None
+    if "TEST_KEY" in os.environ:
+        known_by(os.environ["TEST_CERTIFICATE"], os.environ["TEST_KEY"])
     if shell == "sync":
-        pluginlib.serve(HANDSHAKE, plugins={"echo": register}, network=network)
+        pluginlib.serve(HANDSHAKE, plugins={"echo": register}, network=network, tls=tls)
     else:
-        asyncio.run(pluginlib.aio.serve(HANDSHAKE, plugins={"echo": register_aio}, network=network))
+        asyncio.run(pluginlib.aio.serve(HANDSHAKE, plugins={"echo": register_aio}, network=network, tls=tls))

@@ -1,0 +1,3 @@
+# Never prints a line; a shell and the program that it runs, as wrappers are.
+sleep 60
+exit 1
