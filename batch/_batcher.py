@@ -1,7 +1,12 @@
 """Gathers messages into batches by a policy, as Redpanda Connect does. Pure: time is an argument, nothing waits."""
 
-from ._components import Policy
+from typing import TYPE_CHECKING
+
+from ._errors import BadValue
 from ._message import Batch, Message
+
+if TYPE_CHECKING:
+    from ._components import Policy
 
 
 class Batcher:
@@ -11,7 +16,7 @@ class Batcher:
     batch, whether or not that held anything.
     """
 
-    def __init__(self, policy: Policy, now: float) -> None:
+    def __init__(self, policy: "Policy", now: float) -> None:
         self._policy, self._last = policy, now
         self._batch: Batch = []
         self._size = 0
@@ -27,7 +32,7 @@ class Batcher:
         policy = self._policy
         full = 0 < policy.count <= len(self._batch)
         if policy.byte_size:
-            self._size += len(message.payload)
+            self._size += _size(message)
             full = full or self._size >= policy.byte_size
         return self.flush(now) if full else self.tick(now)
 
@@ -40,3 +45,10 @@ class Batcher:
         """Return the batch, full or not, unless it is empty."""
         batch, self._batch, self._size, self._last = self._batch, [], 0, now
         return batch or None
+
+
+def _size(message: Message) -> int:
+    try:
+        return len(message.payload)
+    except (ValueError, BadValue):  # it has no bytes, as whoever writes it will say
+        return 0

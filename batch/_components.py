@@ -4,18 +4,21 @@ Names and meanings are Redpanda Connect's, so that a pipeline file runs there to
 `lines`, input `batched`). Decides what settings say; opens nothing.
 """
 
-import re
 from collections.abc import Callable
+from collections.abc import Mapping as AnyMapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeAlias
 
-from ._document import Located, choose
+from ._component import Config
+from ._descriptor import Descriptor, Kind
+from ._document import Gathering, Located, choose
+from ._duration import parse_duration
+from ._mapping import Mapping, parse_mapping
 
+Descriptors: TypeAlias = AnyMapping[str, Descriptor]
 LINE_MAX = 65_536
 """Bytes in one line with its delimiter, unless max_buffer_size says otherwise: Redpanda Connect's own default."""
-
-_UNITS = {"ns": 1e-9, "us": 1e-6, "µs": 1e-6, "μs": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
-_PART = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+)(ns|us|µs|μs|ms|s|m|h)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,18 +42,57 @@ class FileInput:
 
     Attributes:
         where: where the paths are written, for errors.
+        replays: whether a batch that failed is tried again.
     """
 
     paths: tuple[str, ...]
     lines: Lines = Lines()
     where: str = "paths"
+    replays: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StdinInput:
-    """What arrives on standard input."""
+    """What arrives on standard input.
+
+    Attributes:
+        replays: whether a batch that failed is tried again.
+    """
 
     lines: Lines = Lines()
+    replays: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerateInput:
+    """Messages that a mapping makes.
+
+    Attributes:
+        mapping: what each message is.
+        interval: seconds between two batches, or 0 for as fast as they go.
+        count: messages in all, or 0 for no end.
+        batch_size: messages in a batch.
+        replays: whether a batch that failed is tried again.
+    """
+
+    mapping: Mapping
+    interval: float = 1.0
+    count: int = 0
+    batch_size: int = 1
+    replays: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginInput:
+    """A plugin that gives batches, with its checked configuration.
+
+    Attributes:
+        name: its label, or the name of the plugin.
+    """
+
+    name: str
+    descriptor: Descriptor
+    config: Config
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +114,11 @@ class Policy:
 class Batched:
     """Another input, its messages gathered into batches."""
 
-    child: "Input"
+    child: "InputSettings"
     policy: Policy
 
 
-Input: TypeAlias = FileInput | StdinInput | Batched
+InputSettings: TypeAlias = FileInput | StdinInput | GenerateInput | PluginInput | Batched
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,71 +136,135 @@ class StdoutOutput:
     suffix: bytes = b"\n"
 
 
-Output: TypeAlias = FileOutput | StdoutOutput
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropOutput:
+    """Nowhere."""
 
 
-def parse_input(found: Located) -> Input:
-    """Return the input that a mapping of its name to its settings describes.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginOutput:
+    """A plugin that takes batches, with its checked configuration; ``name`` as in `PluginInput`."""
+
+    name: str
+    descriptor: Descriptor
+    config: Config
+
+
+OutputSettings: TypeAlias = FileOutput | StdoutOutput | DropOutput | PluginOutput
+
+
+def parse_input(found: Located, descriptors: Descriptors) -> InputSettings:
+    """Return the input that a mapping of its name to its settings describes; a built-in one or a plugin.
 
     Raises:
-        BadFile: there is none such, or its settings are wrong.
+        BadFile: there is none such, or its settings are wrong; its ``others`` are the other faults.
     """
-    return choose(found, _INPUTS, "input")[1]
+    table: dict[str, Callable[[Located], InputSettings | tuple[Descriptor, Config]]] = {
+        **_plugins(descriptors, Kind.INPUT),
+        "file": _file_input,
+        "stdin": _stdin_input,
+        "generate": _generate,
+        "batched": lambda settings: _batched(settings, descriptors),
+    }
+    name, settings = choose(found, table, "input")
+    if isinstance(settings, tuple):
+        return PluginInput(name=name, descriptor=settings[0], config=settings[1])
+    return settings
 
 
-def parse_output(found: Located) -> Output:
-    """Return the output that a mapping of its name to its settings describes.
+def parse_output(found: Located, descriptors: Descriptors) -> OutputSettings:
+    """Return the output that a mapping of its name to its settings describes; a built-in one or a plugin.
 
     Raises:
-        BadFile: there is none such, or its settings are wrong.
+        BadFile: there is none such, or its settings are wrong; its ``others`` are the other faults.
     """
-    return choose(found, _OUTPUTS, "output")[1]
+    table: dict[str, Callable[[Located], OutputSettings | tuple[Descriptor, Config]]] = {
+        **_plugins(descriptors, Kind.OUTPUT),
+        "file": _file_output,
+        "stdout": _stdout_output,
+        "drop": _drop,
+    }
+    name, settings = choose(found, table, "output")
+    if isinstance(settings, tuple):
+        return PluginOutput(name=name, descriptor=settings[0], config=settings[1])
+    return settings
 
 
-def parse_duration(text: str) -> float | None:
-    """Return the seconds of a duration as Go writes it, such as ``1m30s`` or ``500ms``, or None if it is none.
-
-    Negative durations are none: nothing here waits that long.
-    """
-    rest = text.removeprefix("+")
-    if rest == "0":
-        return 0.0
-    total, end = 0.0, 0
-    for part in _PART.finditer(rest):
-        if part.start() != end:
-            return None
-        total, end = total + float(part.group(1)) * _UNITS[part.group(2)], part.end()
-    return total if end and end == len(rest) else None
+def _plugins(descriptors: Descriptors, kind: Kind) -> dict[str, Callable[[Located], tuple[Descriptor, Config]]]:
+    return {name: _configured(one) for name, one in descriptors.items() if one.kind is kind}
 
 
-def _file_input(found: Located) -> Input:
-    entries = found.entries(("paths", "scanner"), required=("paths",))
-    paths = entries["paths"].items(want="a list of paths")
+def _configured(descriptor: Descriptor) -> Callable[[Located], tuple[Descriptor, Config]]:
+    return lambda found: (descriptor, descriptor.config(found))
+
+
+def _file_input(found: Located) -> InputSettings:
+    with Gathering() as faults:
+        entries = found.entries(("paths", "scanner", "auto_replay_nacks"), required=("paths",), faults=faults)
+        return FileInput(
+            paths=faults.read(entries, "paths", _paths, ()),
+            lines=faults.read(entries, "scanner", _scanner, Lines()),
+            where=faults.read(entries, "paths", lambda paths: f"{paths.file}:{paths.line}: {paths.spelled()}", ""),
+            replays=_replays(entries, faults),
+        )
+
+
+def _paths(found: Located) -> tuple[str, ...]:
+    paths = found.items(want="a list of paths")
     if not paths:
-        raise entries["paths"].error(got="an empty list", want="a list of paths")
-    where = f"{found.file}:{entries['paths'].line}: {entries['paths'].spelled()}"
-    return FileInput(paths=tuple(_path(path) for path in paths), lines=_scanner(entries.get("scanner")), where=where)
+        raise found.error(got="an empty list", want="a list of paths")
+    with Gathering() as faults:
+        return tuple(faults.tried(partial(_path, path), "") for path in paths)
 
 
-def _stdin_input(found: Located) -> Input:
-    return StdinInput(lines=_scanner(found.entries(("scanner",)).get("scanner")))
+def _stdin_input(found: Located) -> InputSettings:
+    with Gathering() as faults:
+        entries = found.entries(("scanner", "auto_replay_nacks"), faults=faults)
+        lines = faults.read(entries, "scanner", _scanner, Lines())
+        return StdinInput(lines=lines, replays=_replays(entries, faults))
 
 
-def _batched(found: Located) -> Input:
-    entries = found.entries(("child", "policy"), required=("child", "policy"))
-    return Batched(child=parse_input(entries["child"]), policy=_policy(entries["policy"]))
+def _generate(found: Located) -> InputSettings:
+    known = ("mapping", "interval", "count", "batch_size", "auto_replay_nacks")
+    with Gathering() as faults:
+        entries = found.entries(known, required=("mapping",), faults=faults)
+        return GenerateInput(
+            mapping=faults.read(entries, "mapping", parse_mapping, Mapping(())),
+            interval=faults.read(entries, "interval", _period, 1.0),
+            count=faults.read(entries, "count", _limit("messages, or 0 for no end"), 0),
+            batch_size=faults.read(entries, "batch_size", _limit("messages over 0", least=1), 1),
+            replays=_replays(entries, faults),
+        )
+
+
+def _limit(what: str, least: int = 0) -> Callable[[Located], int]:
+    return lambda found: found.integer(least=least, want=f"a number of {what}")
+
+
+def _replays(entries: dict[str, Located], faults: Gathering) -> bool:
+    return faults.read(entries, "auto_replay_nacks", Located.boolean, True)
+
+
+def _batched(found: Located, descriptors: Descriptors) -> InputSettings:
+    with Gathering() as faults:
+        entries = found.entries(("child", "policy"), required=("child", "policy"), faults=faults)
+        return Batched(
+            child=faults.read(entries, "child", lambda child: parse_input(child, descriptors), StdinInput()),
+            policy=faults.read(entries, "policy", _policy, Policy()),
+        )
 
 
 def _policy(found: Located) -> Policy:
-    entries = found.entries(("count", "byte_size", "period"))
-    count, byte_size = (
-        entries[name].integer(least=0, want=f"a number of {what}, or 0 for no limit") if name in entries else 0
-        for name, what in (("count", "messages"), ("byte_size", "bytes"))
-    )
-    period = _period(entries["period"]) if "period" in entries else 0.0
-    if not (count or byte_size or period):
+    with Gathering() as faults:
+        entries = found.entries(("count", "byte_size", "period"), faults=faults)
+        policy = Policy(
+            count=faults.read(entries, "count", _limit("messages, or 0 for no limit"), 0),
+            byte_size=faults.read(entries, "byte_size", _limit("bytes, or 0 for no limit"), 0),
+            period=faults.read(entries, "period", _period, 0.0),
+        )
+    if policy == Policy():
         raise found.error(got="no limit", want="at least one of count, byte_size and period over zero")
-    return Policy(count=count, byte_size=byte_size, period=period)
+    return policy
 
 
 def _period(found: Located) -> float:
@@ -169,34 +275,38 @@ def _period(found: Located) -> float:
     return seconds
 
 
-def _scanner(found: Located | None) -> Lines:
-    return Lines() if found is None else choose(found, {"lines": _lines}, "scanner")[1]
+def _scanner(found: Located) -> Lines:
+    return choose(found, {"lines": _lines}, "scanner")[1]
 
 
 def _lines(found: Located) -> Lines:
-    entries = found.entries(("custom_delimiter", "max_buffer_size", "omit_empty"))
-    delimiter = entries["custom_delimiter"].string() if "custom_delimiter" in entries else ""
-    return Lines(
-        delimiter=delimiter.encode() or None,
-        max_size=entries["max_buffer_size"].integer(least=1, want="a number of bytes over 0")
-        if "max_buffer_size" in entries
-        else LINE_MAX,
-        omit_empty=entries["omit_empty"].boolean() if "omit_empty" in entries else False,
-    )
+    with Gathering() as faults:
+        entries = found.entries(("custom_delimiter", "max_buffer_size", "omit_empty"), faults=faults)
+        return Lines(
+            delimiter=faults.read(entries, "custom_delimiter", Located.string, "").encode() or None,
+            max_size=faults.read(entries, "max_buffer_size", _limit("bytes over 0", least=1), LINE_MAX),
+            omit_empty=faults.read(entries, "omit_empty", Located.boolean, False),
+        )
 
 
-def _file_output(found: Located) -> Output:
-    entries = found.entries(("path", "codec"), required=("path",))
-    return FileOutput(path=_path(entries["path"]), suffix=_codec(entries.get("codec")))
+def _file_output(found: Located) -> OutputSettings:
+    with Gathering() as faults:
+        entries = found.entries(("path", "codec"), required=("path",), faults=faults)
+        path = faults.read(entries, "path", _path, "")
+        return FileOutput(path=path, suffix=faults.read(entries, "codec", _codec, b"\n"))
 
 
-def _stdout_output(found: Located) -> Output:
-    return StdoutOutput(suffix=_codec(found.entries(("codec",)).get("codec")))
+def _stdout_output(found: Located) -> OutputSettings:
+    with Gathering() as faults:
+        return StdoutOutput(suffix=faults.read(found.entries(("codec",), faults=faults), "codec", _codec, b"\n"))
 
 
-def _codec(found: Located | None) -> bytes:
-    if found is None:
-        return b"\n"
+def _drop(found: Located) -> OutputSettings:
+    found.entries(())
+    return DropOutput()
+
+
+def _codec(found: Located) -> bytes:
     codec = found.string()
     if codec.startswith("delim:") and codec != "delim:":
         return codec.removeprefix("delim:").encode()
@@ -212,7 +322,3 @@ def _path(found: Located) -> str:
     if "${!" in path:
         raise found.wrong("a path without interpolation functions, which only Redpanda Connect has")
     return path
-
-
-_INPUTS: dict[str, Callable[[Located], Input]] = {"file": _file_input, "stdin": _stdin_input, "batched": _batched}
-_OUTPUTS: dict[str, Callable[[Located], Output]] = {"file": _file_output, "stdout": _stdout_output}

@@ -7,16 +7,19 @@ descriptor says and whether a configuration fits it; `load_descriptors` also rea
 import glob
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from typing import assert_never
+from functools import partial
+from typing import TypeVar, assert_never
 
 from ..handshake import MachineFault
-from ._document import Located, nearest, parse_document
+from ._component import Config
+from ._document import Gathering, Located, nearest, parse_document
 from ._errors import BadFile
-from ._processor import Config
 from ._value import Value
+
+_E = TypeVar("_E", bound=Enum)
 
 # What Redpanda Connect demands of a component's name (benthos, internal/bundle).
 _NAME = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*\Z")
@@ -75,10 +78,14 @@ class Field:
                 return _typed(found, self.type)
             case FieldKind.LIST:
                 items = found.items(want=f"a list of {_plural(self.type)}")
-                return [_typed(item, self.type) for item in items]
+                with Gathering() as faults:
+                    return [faults.tried(partial(_typed, item, self.type), None) for item in items]
             case FieldKind.MAP:
                 entries = found.mapping(want=f"a map of {_plural(self.type)}")
-                return {name: _typed(entry, self.type) for name, entry in entries.items()}
+                with Gathering() as faults:
+                    return {
+                        name: faults.tried(partial(_typed, entry, self.type), None) for name, entry in entries.items()
+                    }
             case _:
                 assert_never(self.kind)
 
@@ -106,17 +113,18 @@ class Descriptor:
         """Return the configuration written at ``found``, with its defaults filled in.
 
         Raises:
-            BadFile: a field is missing, unknown or of another type.
+            BadFile: a field is missing, unknown or of another type; its ``others`` are the other faults.
         """
-        entries = found.entries([field.name for field in self.fields])
         config: Config = {}
-        for field in self.fields:
-            if field.name in entries:
-                config[field.name] = field.read(entries[field.name])
-            elif field.default is None:
-                raise found.missing(field.name, f"{_named(field)}: the field is required")
-            else:
-                config[field.name] = field.default
+        with Gathering() as faults:
+            entries = found.entries([field.name for field in self.fields], faults=faults)
+            for field in self.fields:
+                if field.name in entries:
+                    config[field.name] = faults.tried(partial(field.read, entries[field.name]), None)
+                elif field.default is None:
+                    faults.note(found.missing(field.name, f"{_named(field)}: the field is required"))
+                else:
+                    config[field.name] = field.default
         return config
 
 
@@ -124,21 +132,23 @@ def parse_descriptor(text: str, file: str) -> Descriptor:
     """Return the descriptor that ``text``, the content of ``file``, holds.
 
     Raises:
-        BadFile: anything in it is missing, unknown or wrong.
+        BadFile: anything in it is missing, unknown or wrong; its ``others`` are the other faults.
     """
     known = ("name", "summary", "description", "command", "cwd", "type", "fields")
-    entries = parse_document(text, file).entries(known, required=("name", "command", "type"))
     directory = os.path.dirname(os.path.abspath(file))
-    return Descriptor(
-        name=_name(entries["name"]),
-        kind=Kind(_one_of(entries["type"], [kind.value for kind in Kind])),
-        command=_command(entries["command"]),
-        file=file,
-        cwd=os.path.normpath(os.path.join(directory, _text(entries, "cwd"))),
-        summary=_text(entries, "summary"),
-        description=_text(entries, "description"),
-        fields=_fields(entries["fields"]) if "fields" in entries and not entries["fields"].is_null() else (),
-    )
+    with Gathering() as faults:
+        entries = parse_document(text, file).entries(known, required=("name", "command", "type"), faults=faults)
+
+        return Descriptor(
+            name=faults.read(entries, "name", _name, ""),
+            kind=faults.read(entries, "type", partial(_one_of, Kind), Kind.INPUT),
+            command=faults.read(entries, "command", _command, ()),
+            file=file,
+            cwd=os.path.normpath(os.path.join(directory, faults.read(entries, "cwd", _text, ""))),
+            summary=faults.read(entries, "summary", _text, ""),
+            description=faults.read(entries, "description", _text, ""),
+            fields=faults.read(entries, "fields", _fields, ()),
+        )
 
 
 def load_descriptors(patterns: Iterable[str], *, optional: bool = False) -> dict[str, Descriptor]:
@@ -153,13 +163,8 @@ def load_descriptors(patterns: Iterable[str], *, optional: bool = False) -> dict
         MachineFault: a file cannot be read, or a pattern that is not optional matches nothing.
     """
     found: dict[str, Descriptor] = {}
-    for path in _matches(patterns, optional=optional):
-        try:
-            with open(path, encoding="utf-8") as stream:
-                text = stream.read()
-        except (OSError, UnicodeDecodeError) as error:
-            raise MachineFault(f"cannot read the plugin descriptor {path}: {_reason(error)}") from None
-        descriptor = parse_descriptor(text, path)
+    for path in descriptor_paths(patterns, optional=optional):
+        descriptor = read_descriptor(path)
         if descriptor.name in found:
             other = found[descriptor.name].file
             raise BadFile(file=path, field="name", got=f"{descriptor.name!r}, the name in {other}", want="another name")
@@ -167,7 +172,26 @@ def load_descriptors(patterns: Iterable[str], *, optional: bool = False) -> dict
     return found
 
 
-def _matches(patterns: Iterable[str], *, optional: bool) -> list[str]:
+def read_descriptor(path: str) -> Descriptor:
+    """Return the descriptor in one file; raises as `load_descriptors`."""
+    return parse_descriptor(read_text(path, "the plugin descriptor"), path)
+
+
+def read_text(path: str, what: str) -> str:
+    """Return the content of a file.
+
+    Raises:
+        MachineFault: it cannot be read, or is no text; the message says ``what`` it was to be.
+    """
+    try:
+        with open(path, encoding="utf-8") as stream:
+            return stream.read()
+    except (OSError, UnicodeDecodeError) as error:
+        raise MachineFault(f"cannot read {what} {path}: {_reason(error)}") from None
+
+
+def descriptor_paths(patterns: Iterable[str], *, optional: bool) -> list[str]:
+    """Return the files that match the globs, each once; raises as `load_descriptors`."""
     paths: dict[str, str] = {}
     for pattern in patterns:
         matched = sorted(glob.glob(pattern, recursive=True))
@@ -199,44 +223,55 @@ def _command(found: Located) -> tuple[str, ...]:
     return command
 
 
-def _text(entries: Mapping[str, Located], name: str) -> str:
-    return entries[name].string() if name in entries and not entries[name].is_null() else ""
+def _text(found: Located) -> str:
+    return "" if found.is_null() else found.string()
 
 
-def _one_of(found: Located, allowed: list[str]) -> str:
+def _one_of(kind: type[_E], found: Located) -> _E:
+    allowed = [one.value for one in kind]
     value = found.string(want=nearest("", allowed))
     if value not in allowed:
         raise found.wrong(nearest(value, allowed))
-    return value
+    return kind(value)
 
 
 def _fields(found: Located) -> tuple[Field, ...]:
     fields: dict[str, Field] = {}
-    for item in found.items():
-        known = ("name", "description", "type", "kind", "default", "advanced")
-        entries = item.entries(known, required=("name",))
-        name = entries["name"].string()
-        if not name:
-            raise entries["name"].wrong("a name")
-        if name in fields:
-            raise entries["name"].error(got=f"the field {name!r} a second time", want="each field once")
-        of_type, of_kind = FieldType.UNKNOWN, FieldKind.SCALAR
-        if "type" in entries:
-            of_type = FieldType(_one_of(entries["type"], [one.value for one in FieldType]))
-        if "kind" in entries:
-            of_kind = FieldKind(_one_of(entries["kind"], [one.value for one in FieldKind]))
-        field = Field(name=name, type=of_type, kind=of_kind)
-        # A default of null is none to Redpanda Connect: its parser drops it.
-        has_default = "default" in entries and not entries["default"].is_null()
-        fields[name] = Field(
-            name=name,
-            description=_text(entries, "description"),
+    with Gathering() as faults:
+        for item in () if found.is_null() else found.items():
+            field = faults.tried(partial(_field, item), None)
+            if field is not None and field.name in fields:
+                name = item.mapping()["name"]
+                faults.note(name.error(got=f"the field {field.name!r} a second time", want="each field once"))
+            elif field is not None:
+                fields[field.name] = field
+    return tuple(fields.values())
+
+
+def _field(item: Located) -> Field:
+    known = ("name", "description", "type", "kind", "default", "advanced")
+    with Gathering() as faults:
+        entries = item.entries(known, required=("name",), faults=faults)
+
+        of_type = faults.read(entries, "type", partial(_one_of, FieldType), FieldType.UNKNOWN)
+        of_kind = faults.read(entries, "kind", partial(_one_of, FieldKind), FieldKind.SCALAR)
+        plain = Field(name="", type=of_type, kind=of_kind)
+        return Field(
+            name=faults.read(entries, "name", _field_name, ""),
+            description=faults.read(entries, "description", _text, ""),
             type=of_type,
             kind=of_kind,
-            default=field.read(entries["default"]) if has_default else None,
-            advanced=entries["advanced"].boolean() if "advanced" in entries else False,
+            # A default of null is none to Redpanda Connect: its parser drops it.
+            default=faults.read(entries, "default", lambda one: None if one.is_null() else plain.read(one), None),
+            advanced=faults.read(entries, "advanced", Located.boolean, False),
         )
-    return tuple(fields.values())
+
+
+def _field_name(found: Located) -> str:
+    name = found.string()
+    if not name:
+        raise found.wrong("a name")
+    return name
 
 
 def _typed(found: Located, of_type: FieldType) -> Value:

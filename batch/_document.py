@@ -5,9 +5,12 @@ whose parser follows YAML 1.2: ``yes`` and ``on`` are text, and so are dates and
 """
 
 import difflib
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeVar, cast
+from contextlib import nullcontext
+from types import TracebackType
+from typing import Any, Self, TypeVar, cast
 
 import yaml
 
@@ -15,7 +18,10 @@ from ._errors import BadFile, spelled
 from ._value import DEPTH_MAX, Value
 
 _T = TypeVar("_T")
+_D = TypeVar("_D")
 _INT = "an integer of 64 bits"
+_LABEL = re.compile("[a-z0-9][a-z0-9_-]*")  # as benthos has it (internal/docs/config.go)
+_VALUES_MAX = 1_000_000  # in one document, once its aliases are written out: seven lines of them can make ten million
 
 
 class _Loader(yaml.SafeLoader):
@@ -36,6 +42,51 @@ for _tag, _pattern, _first in (
     )
 
 
+class Gathering:
+    """The faults of several values, none of which hides the next: the context ends in the first, the others with it.
+
+    A fault that is raised within the context is the last of them.
+    """
+
+    def __init__(self) -> None:
+        self._faults: list[BadFile] = []
+
+    def note(self, fault: BadFile) -> None:
+        """Take a fault, and those that came with it."""
+        self._faults += (fault, *fault.others)
+        fault.others = ()
+
+    def tried(self, parse: Callable[[], _T], otherwise: _D) -> _T | _D:
+        """Return what ``parse`` returns, or ``otherwise`` where it raises a fault, which is noted."""
+        try:
+            return parse()
+        except BadFile as fault:
+            self.note(fault)
+            return otherwise
+
+    def read(
+        self, entries: "Mapping[str, Located]", name: str, parse: "Callable[[Located], _T]", otherwise: _D
+    ) -> _T | _D:
+        """Return what ``parse`` makes of the entry ``name``, or ``otherwise`` where there is none, or a wrong one."""
+        return self.tried(lambda: parse(entries[name]), otherwise) if name in entries else otherwise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if isinstance(error, BadFile):
+            self.note(error)
+        elif error is not None:
+            return
+        if self._faults:
+            first, *others = self._faults
+            first.others = tuple(others)
+            if first is not error:
+                raise first from None
+
+
 class Located:
     """One value of a file, with what its errors need.
 
@@ -45,10 +96,17 @@ class Located:
         line: from 1, or None for a value that is in no file.
     """
 
-    __slots__ = ("_node", "file", "line", "path")
+    __slots__ = ("_labels", "_node", "file", "line", "path")
 
-    def __init__(self, node: yaml.Node, file: str, path: tuple[str | int, ...] = ()) -> None:
+    def __init__(
+        self,
+        node: yaml.Node,
+        file: str,
+        path: tuple[str | int, ...] = (),
+        labels: "dict[str, Located] | None" = None,
+    ) -> None:
         self._node, self.file, self.path = node, file, path
+        self._labels = {} if labels is None else labels  # of the whole file, as far as it was read
         mark = node.start_mark
         self.line: int | None = mark.line + 1 if mark is not None else None
 
@@ -91,28 +149,31 @@ class Located:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.error(got="a key that is no plain text", want="text")
             name = str(key.value)
-            entry = Located(node, self.file, (*self.path, name))
+            entry = Located(node, self.file, (*self.path, name), self._labels)
             if name in entries:
                 entry.line = Located(key, self.file).line
                 raise entry.error(got="the key a second time", want="each key once")
             entries[name] = entry
         return entries
 
-    def entries(self, known: Iterable[str], required: Iterable[str] = ()) -> "dict[str, Located]":
+    def entries(
+        self, known: Iterable[str], required: Iterable[str] = (), faults: Gathering | None = None
+    ) -> "dict[str, Located]":
         """Return the entries of a mapping that has no other keys than ``known``, and all of ``required``.
 
-        Nothing at all counts as an empty mapping.
+        Nothing at all counts as an empty mapping. With ``faults``, an unknown or a missing key is noted there, and the
+        known ones that are there are returned.
 
         Raises:
             BadFile: as `mapping`, or an unknown or a missing key; an unknown one with the nearest known name.
         """
         entries = {} if self.is_null() else self.mapping()
-        for name, entry in entries.items():
-            if name not in known:
-                raise entry.error(got="an unknown key", want=nearest(name, known))
-        for name in required:
-            if name not in entries:
-                raise self.missing(name, "a value")
+        with nullcontext(faults) if faults is not None else Gathering() as found:
+            for name in [name for name in entries if name not in known]:
+                found.note(entries.pop(name).error(got="an unknown key", want=nearest(name, known)))
+            for name in required:
+                if name not in entries:
+                    found.note(self.missing(name, "a value"))
         return entries
 
     def missing(self, name: str, want: str) -> BadFile:
@@ -127,7 +188,9 @@ class Located:
         """
         if not isinstance(self._node, yaml.SequenceNode):
             raise self.wrong(want)
-        return [Located(node, self.file, (*self.path, index)) for index, node in enumerate(self._node.value)]
+        return [
+            Located(node, self.file, (*self.path, index), self._labels) for index, node in enumerate(self._node.value)
+        ]
 
     def string(self, want: str = "a string") -> str:
         """Return a string; an error says that ``want`` was wanted."""
@@ -135,6 +198,22 @@ class Located:
         if not isinstance(value, str):
             raise self.wrong(want)
         return value
+
+    def label(self) -> str:
+        """Return the label of a component, which may be empty.
+
+        Raises:
+            BadFile: it is none that Redpanda Connect takes, or another component of the file has it.
+        """
+        label = self.string()
+        if not label:
+            return label
+        if not _LABEL.fullmatch(label):
+            raise self.wrong("a label of a-z, 0-9, _ and - that begins with a letter or a digit")
+        first = self._labels.setdefault(label, self)
+        if first.path != self.path:
+            raise self.error(got=f"{label!r}, the label in line {first.line}", want="another label")
+        return label
 
     def boolean(self) -> bool:
         """Return a truth value."""
@@ -182,7 +261,7 @@ class Located:
         try:
             # The constructor needs a loader, and the loader a text; the node is complete without it.
             value: object = cast("Any", _Loader("")).construct_object(self._node)
-        except (yaml.YAMLError, ValueError):
+        except (yaml.YAMLError, ValueError, LookupError, AttributeError):  # PyYAML trusts a tag to fit its text
             value = self._node
         if value is None or isinstance(value, str | bytes | bool | int | float):
             return value
@@ -208,7 +287,21 @@ def parse_document(text: str, file: str) -> Located:
         raise BadFile(file=file, got="brackets without end", want="one YAML document") from None
     if node is None:
         raise BadFile(file=file, got="an empty file", want="a YAML mapping")
+    if _written_out(node, {}) > _VALUES_MAX:
+        want = f"at most {_VALUES_MAX} values, each alias written out"
+        raise BadFile(file=file, got="aliases that multiply", want=want)
     return Located(node, file)
+
+
+def _written_out(node: yaml.Node, counted: dict[yaml.Node, float]) -> float:
+    """Return how many values ``node`` holds; one that holds an alias of itself has no end."""
+    if isinstance(node, yaml.ScalarNode):
+        return 1
+    if node not in counted:
+        counted[node] = math.inf  # as long as it is open
+        held = node.value if isinstance(node, yaml.SequenceNode) else [value for _, value in node.value]
+        counted[node] = 1 + sum(_written_out(value, counted) for value in held)
+    return counted[node]
 
 
 def locate(value: Value, name: str) -> Located:
@@ -235,14 +328,17 @@ def choose(entry: Located, table: Mapping[str, Callable[[Located], _T]], kind: s
         BadFile: no component, several, or an unknown one.
     """
     entries = entry.mapping(want=f"one {kind}, as a mapping of its name to its settings")
-    label = entries.pop("label").string() if "label" in entries else ""
-    if len(entries) != 1:
-        got = " and ".join(sorted(entries)) or "none"
-        raise entry.error(got=got, want=f"one {kind}: {', '.join(sorted(table))}")
-    ((name, settings),) = entries.items()
-    if name not in table:
-        raise settings.error(got=f"an unknown {kind}", want=nearest(name, table))
-    return label or name, table[name](settings)
+    with Gathering() as faults:
+        label = faults.read(entries, "label", Located.label, "")
+        entries.pop("label", None)
+        if len(entries) != 1:
+            got = " and ".join(sorted(entries)) or "none"
+            raise entry.error(got=got, want=f"one {kind}: {', '.join(sorted(table))}")
+        ((name, settings),) = entries.items()
+        if name not in table:
+            want = nearest(name, table) if table else f"a plugin, but no plugin.yaml of type {kind} was found"
+            raise settings.error(got=f"an unknown {kind}", want=want)
+        return label or name, table[name](settings)
 
 
 def _short(value: object) -> str:

@@ -1,6 +1,59 @@
 """The errors of this room, under the tree of `goplugin.handshake`."""
 
-from ..handshake import GoPluginError, Misuse, quoted
+from ..handshake import GoPluginError, Misuse, PluginFault, quoted
+
+TEXT_MAX = 500  # characters of a plugin's words in an error
+
+BACKOFF_MAX = 10_000 * 365 * 86_400
+"""Seconds: about as many as a duration on the wire can hold."""
+
+
+class NotConnected(GoPluginError):
+    """The connection of an input or output is lost, or cannot be made: the host connects again, with patience.
+
+    Raised by the author of a plugin from ``connect``, ``read`` or ``write``.
+    """
+
+    def __init__(self, message: str = "not connected") -> None:
+        super().__init__(message)
+
+
+class EndOfInput(GoPluginError):
+    """Nothing will ever come again: the pipeline ends once everything is settled.
+
+    Raised by the author of an input from ``read``; a generator just ends.
+    """
+
+    def __init__(self, message: str = "end of input") -> None:
+        super().__init__(message)
+
+
+class BackOff(GoPluginError):
+    """The host is to wait before it connects again. Raised by the author of an input or output, as `NotConnected`.
+
+    Attributes:
+        seconds: how long.
+    """
+
+    def __init__(self, seconds: float, message: str = "") -> None:
+        if not 0 <= seconds <= BACKOFF_MAX:  # false for NaN too
+            raise Misuse(f"a plugin backs off for 0 to {BACKOFF_MAX} seconds, not for {seconds}")
+        self.seconds = seconds
+        super().__init__(message or f"try again in {seconds:g} s")
+
+
+class BadConfig(Misuse):
+    """A configuration does not fit the plugin: who wrote the pipeline must act.
+
+    Attributes:
+        field: the path of keys to the fault, such as ``"hosts[2]"``; empty for the whole configuration.
+        got: what is there.
+        want: what could have been there.
+    """
+
+    def __init__(self, *, field: str = "", got: str, want: str) -> None:
+        self.field, self.got, self.want = field, got, want
+        super().__init__(f"{field or 'the configuration'}: got {got}, want {want}")
 
 
 class BadValue(GoPluginError):
@@ -30,12 +83,52 @@ class BadFile(Misuse):
         field: the path of keys to the fault, such as ``"pipeline.processors[0].shout"``; empty for the whole file.
         got: what is there.
         want: what could have been there.
+        others: further faults that were found with it; the message is about this one alone.
     """
+
+    others: "tuple[BadFile, ...]" = ()
 
     def __init__(self, *, file: str, line: int | None = None, field: str = "", got: str, want: str) -> None:
         self.file, self.line, self.field, self.got, self.want = file, line, field, got, want
         place = file if line is None else f"{file}:{line}"
         super().__init__(": ".join(part for part in (place, field) if part) + f": got {got}, want {want}")
+
+
+class NoAnswer(PluginFault):
+    """A plugin that runs does not answer.
+
+    Attributes:
+        method: what it was asked.
+        seconds: how long it was waited for.
+    """
+
+    def __init__(self, method: str, seconds: float) -> None:
+        self.method, self.seconds = method, seconds
+        super().__init__(f"the plugin gave no answer to {method} within {seconds:g} s")
+
+
+class BadStatus(PluginFault):
+    """A plugin that runs answered one call with a status of gRPC; the next may be another matter.
+
+    Attributes:
+        words: the status and what it says, as they came.
+    """
+
+    def __init__(self, method: str, status: str, details: str) -> None:
+        self.words = f"{status}: {details}"
+        super().__init__(f"the plugin answered {method} with {status}: {quoted(details, TEXT_MAX)}")
+
+
+class SendFailed(PluginFault):
+    """An output plugin says that it could not deliver a batch.
+
+    Attributes:
+        text: why, in its own words, as harmless text in quotes.
+    """
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        super().__init__(f"the plugin could not deliver a batch: {text}")
 
 
 class RunFailed(GoPluginError):

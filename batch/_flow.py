@@ -1,7 +1,7 @@
-"""Moves batches from a source through steps to a sink: a thread for each, a bounded queue between any two.
+"""Moves batches from a source through steps to an outlet: threads for each, a bounded queue between any two.
 
-So several plugins work at once, the order stays, and what is slow slows down what comes before it. Knows neither
-processes nor files; never prints.
+So several plugins work at once, what is slow slows down what comes before it, and with one worker for each step and
+one batch in flight the order stays. Knows neither processes nor files; never prints.
 """
 
 import threading
@@ -10,8 +10,12 @@ from collections.abc import Callable, Iterable, Sequence
 from time import monotonic
 from typing import Generic, Protocol, TypeVar
 
-from ._message import Batch, Message
-from ._sink import Sink
+from ._components import Policy
+from ._deliveries import Deliveries, Undelivered
+from ._ends import Outlet
+from ._errors import SendFailed
+from ._message import Batch
+from ._receipt import Gatherer, Parcel
 from ._source import Source
 from ._stats import StageStats, Stats
 
@@ -24,7 +28,7 @@ TICK = 0.1  # seconds between two reports of progress
 
 
 class Step(Protocol):
-    """What processes batches."""
+    """What processes batches, one at a time."""
 
     @property
     def restarted(self) -> int:
@@ -32,7 +36,7 @@ class Step(Protocol):
         ...
 
     def process(self, batch: Batch) -> list[Batch]:
-        """Return what becomes of a batch."""
+        """Return what becomes of a batch, which itself stays as it is."""
         ...
 
 
@@ -47,16 +51,32 @@ class Failure(Exception):
 class Flow:
     """One flow, to be run once.
 
+    Args:
+        source: where batches come from.
+        steps: what each goes through; a name, and the workers that share the work.
+        outlet: where they go.
+        replays: whether a batch that could not be delivered goes through it all again; asked when the first fails.
+        attempts: how often a batch may fail before the flow does.
+
     Attributes:
         stats: what it has done so far; ``stats.stages`` has one entry for each of ``steps``.
     """
 
-    def __init__(self, source: Source, steps: Sequence[tuple[str, Step]], sink: Sink) -> None:
-        self._source, self._steps, self._sink = source, steps, sink
+    def __init__(
+        self,
+        source: Source,
+        steps: Sequence[tuple[str, Sequence[Step]]],
+        outlet: Outlet,
+        replays: Callable[[], bool] = lambda: False,
+        attempts: int = 1,
+    ) -> None:
+        self._source, self._steps, self._outlet = source, steps, outlet
+        self._deliveries = Deliveries(source, replays, attempts)
         self.stats = Stats(expected=source.expected, stages=[StageStats(name) for name, _ in steps])
         self._stopping = threading.Event()
         self._lock = threading.Lock()
         self._failure: Failure | None = None
+        self._threads: list[threading.Thread] = []
 
     def stop(self) -> None:
         """Read no more; what was read goes through to the end. May be called from a signal handler, and twice."""
@@ -66,6 +86,8 @@ class Flow:
     def run(self, progress: Callable[[Stats], object] | None = None) -> None:
         """Run until the source has ended, or `stop`, or a failure; then everything behind the failure goes through.
 
+        Once it returns or raises, the source knows of every batch what became of it, unless it does not answer to that.
+
         Args:
             progress: called now and then, and at the end, in this thread.
 
@@ -73,92 +95,149 @@ class Flow:
             Failure: for the first part that raised.
         """
         begun = monotonic()
-        channels = [_Channel[Batch](_QUEUED) for _ in range(len(self._steps) + 1)]
-        threads = [self._thread("input", self._read, channels[0])]
-        for index, (name, step) in enumerate(self._steps):
-            links = channels[index], channels[index + 1]
-            threads.append(self._thread(name, self._process, step, self.stats.stages[index], *links))
-        threads.append(self._thread("output", self._write, channels[-1]))
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(TICK)
-                self.stats.seconds = monotonic() - begun
-                if progress is not None:
-                    progress(self.stats)
+        flowing = _Channel[Parcel](_QUEUED)
+        self._thread("input", self._read, flowing)
+        for (name, workers), stats in zip(self._steps, self.stats.stages, strict=True):
+            before, flowing = flowing, _Channel[Parcel](_QUEUED, len(workers))
+            for worker in workers:
+                self._thread(name, self._process, worker, workers, stats, before, flowing)
+        if (policy := self._outlet.policy) is not None:
+            before, flowing = flowing, _Channel[Parcel](_QUEUED)
+            self._thread("output", self._gather, policy, before, flowing)
+        for _ in range(self._outlet.max_in_flight):
+            self._thread("output", self._write, flowing)
+        self._join(begun, progress)
+        # The source may not answer to that, and whoever runs this must be able to give up.
+        reason = str(self._failure.cause) if self._failure is not None else "the run was stopped"
+        self._thread("input", self._deliveries.abandon, reason)
+        self._join(begun, progress)
+        self._sum_up(begun)
         if self._failure is not None:
             raise self._failure
 
-    def _thread(self, part: str, work: Callable[..., None], *arguments: object) -> threading.Thread:
+    def _join(self, begun: float, progress: Callable[[Stats], object] | None) -> None:
+        for thread in self._threads:
+            while thread.is_alive():
+                thread.join(TICK)
+                self._sum_up(begun)
+                if progress is not None:
+                    progress(self.stats)
+
+    def _sum_up(self, begun: float) -> None:
+        stats = self.stats
+        stats.seconds = monotonic() - begun
+        stats.replayed, stats.undelivered = self._deliveries.replayed, self._deliveries.undelivered
+        stats.written.restarts = self._outlet.restarted
+
+    def _thread(self, part: str, work: Callable[..., None], *arguments: object) -> None:
         def run() -> None:
             try:
                 work(*arguments)
             except BaseException as error:  # noqa: BLE001 - `run` raises it in the caller's thread
                 with self._lock:
-                    self._failure = self._failure or Failure(part, error)
+                    blamed = "output" if isinstance(error, Undelivered) else part
+                    self._failure = self._failure or Failure(blamed, error)
+                self.stop()  # whoever waits for what is behind the failure would wait for ever
 
         # Daemonic: a program that gives up on its flow can end whatever the threads wait for.
         thread = threading.Thread(target=run, name=f"goplugin-{part}", daemon=True)
+        self._threads.append(thread)
         thread.start()
-        return thread
 
-    def _read(self, onward: "_Channel[Batch]") -> None:
+    def _read(self, onward: "_Channel[Parcel]") -> None:
         try:
-            while not self._stopping.is_set():
-                batches = self._source.read(None)
-                if batches is None or not self._pass_on(batches, onward):
-                    break
-            self._pass_on(self._source.rest(), onward)
+            self._give(onward, lambda: not self._stopping.is_set())
+            self._pass_on(self._deliveries.rest(), onward)
             self.stats.unfinished = self._source.unfinished()
+            self._give(onward, lambda: self._failure is None)  # what was read may still have to be given again
         finally:
             onward.end()
 
-    def _pass_on(self, batches: Iterable[Batch], onward: "_Channel[Batch]") -> bool:
+    def _give(self, onward: "_Channel[Parcel]", wanted: Callable[[], bool]) -> None:
+        while wanted():
+            parcels = self._deliveries.read()
+            if parcels is None or not self._pass_on(parcels, onward):
+                break
+
+    def _pass_on(self, parcels: Iterable[Parcel], onward: "_Channel[Parcel]") -> bool:
         read, wanted = self.stats.read, True
-        for batch in batches:
+        for parcel in parcels:
             # What nobody wants any more was read all the same, and counts as lost.
             read.batches += 1
-            read.messages += len(batch)
+            read.messages += len(parcel.messages)
             read.bytes = self._source.consumed
-            wanted = wanted and onward.put(batch)
+            wanted = wanted and onward.put(parcel)
         return wanted
 
-    def _process(self, step: Step, stats: StageStats, before: "_Channel[Batch]", onward: "_Channel[Batch]") -> None:
+    def _process(
+        self,
+        step: Step,
+        workers: Sequence[Step],
+        stats: StageStats,
+        before: "_Channel[Parcel]",
+        onward: "_Channel[Parcel]",
+    ) -> None:
         try:
-            while (batch := before.get()) is not None:
+            while (parcel := before.get()) is not None:
+                batch = parcel.messages
                 marks = _marks(batch)  # which are not this step's
                 begun = monotonic()
                 try:
                     answer = step.process(batch)
                 finally:
-                    stats.seconds += monotonic() - begun
-                    stats.restarts = step.restarted
-                _count(stats, len(batch), answer, marks)
+                    with self._lock:
+                        stats.seconds += monotonic() - begun
+                        stats.restarts = sum(worker.restarted for worker in workers)
+                with self._lock:
+                    _count(stats, len(batch), answer, marks)
+                if parcel.receipt is not None:
+                    parcel.receipt.split(len(answer))
                 for one in answer:
-                    if not onward.put(one):
+                    if not onward.put(Parcel(one, parcel.receipt)):
                         return
+        except BaseException:
+            before.close()
+            raise
+        finally:
+            if not onward.open:
+                before.close()
+            onward.end()
+
+    def _gather(self, policy: Policy, before: "_Channel[Parcel]", onward: "_Channel[Parcel]") -> None:
+        gatherer = Gatherer(policy, monotonic())
+        try:
+            while True:
+                soon = monotonic() + TICK
+                if not before.wait(soon if gatherer.due is None else min(soon, gatherer.due)):
+                    # The source may wait for what became of the last messages, so nobody waits for more of them.
+                    full = gatherer.flush(monotonic()) if self._deliveries.ended else gatherer.tick(monotonic())
+                elif (parcel := before.get()) is not None:
+                    full = gatherer.add(parcel, monotonic())
+                else:
+                    break
+                if not all(onward.put(one) for one in full):
+                    return
+            for one in gatherer.flush(monotonic()):
+                onward.put(one)
         finally:
             before.close()
             onward.end()
 
-    def _write(self, before: "_Channel[Batch]") -> None:
-        written = self.stats.written
+    def _write(self, before: "_Channel[Parcel]") -> None:
         try:
-            while (batch := before.get()) is not None:
-                payloads = [payload for message in batch if (payload := self._payload(message)) is not None]
-                if payloads:
-                    written.bytes += self._sink.write(payloads)
-                written.batches += 1
-                written.messages += len(payloads)
-        finally:
+            while (parcel := before.get()) is not None:
+                try:
+                    self._outlet.deliver(parcel.messages, self.stats)
+                except SendFailed as refusal:
+                    with self._lock:
+                        self.stats.rejected += len(parcel.messages)
+                        self.stats.first_rejection = self.stats.first_rejection or refusal.text
+                    parcel.settle(str(refusal))
+                else:
+                    parcel.settle()
+        except BaseException:
             before.close()
-
-    def _payload(self, message: Message) -> bytes | None:
-        try:
-            return message.payload
-        except ValueError as error:
-            self.stats.unwritable += 1
-            self.stats.first_unwritable = self.stats.first_unwritable or str(error)
-            return None
+            raise
 
 
 def _marks(batch: Batch) -> list[str]:
@@ -179,40 +258,46 @@ def _count(stats: StageStats, taken: int, answer: list[Batch], marks: list[str])
 
 
 class _Channel(Generic[_T]):
-    """A bounded queue of which either side can go away: the writer by `end`, the reader by `close`."""
+    """A bounded queue of which either side can go away: the writers each by `end`, the readers by `close`."""
 
-    def __init__(self, size: int) -> None:
-        self._size = size
+    def __init__(self, size: int, writers: int = 1) -> None:
+        self._size, self._writers = size, writers
         self._items: deque[_T] = deque()
         self._changed = threading.Condition()
-        self._ended = self._closed = False
+        self.open = True
 
     def put(self, item: _T) -> bool:
         """Add an item once there is room; return False if there is no reader any more."""
         with self._changed:
-            self._changed.wait_for(lambda: self._closed or len(self._items) < self._size)
-            if not self._closed:
+            self._changed.wait_for(lambda: not self.open or len(self._items) < self._size)
+            if self.open:
                 self._items.append(item)
                 self._changed.notify_all()
-            return not self._closed
+            return self.open
 
     def get(self) -> _T | None:
         """Return the next item once there is one, or None when there will be none."""
         with self._changed:
-            self._changed.wait_for(lambda: self._ended or self._items)
-            if not self._items:
+            self._changed.wait_for(lambda: not self._writers or self._items or not self.open)
+            if not self._items or not self.open:
                 return None
             self._changed.notify_all()
             return self._items.popleft()
 
-    def end(self) -> None:
-        """Say that there will be no more items."""
+    def wait(self, until: float | None) -> bool:
+        """Wait until `get` would return at once, at most until that time; return whether it would."""
         with self._changed:
-            self._ended = True
+            left = None if until is None else max(0.0, until - monotonic())
+            return bool(self._changed.wait_for(lambda: not self._writers or bool(self._items) or not self.open, left))
+
+    def end(self) -> None:
+        """Say that this writer will add no more."""
+        with self._changed:
+            self._writers -= 1
             self._changed.notify_all()
 
     def close(self) -> None:
         """Say that no more items will be read."""
         with self._changed:
-            self._closed = True
+            self.open = False
             self._changed.notify_all()

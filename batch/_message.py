@@ -2,20 +2,29 @@
 
 import base64
 import copy
-import json
-from collections.abc import Iterable
+import enum
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, TypeAlias
+from typing import Final, Literal, TypeAlias, cast
 
+from google.protobuf.message import DecodeError
+
+from ..proto import lazy, redpanda
+from ._errors import BadValue
+from ._failures import read_error
 from ._value import Value, read_fields, read_value, write_fields, write_value
 
-if TYPE_CHECKING:
-    from typing_extensions import TypeIs
-
-    from ..proto import redpanda
-
-
 _new = object.__new__
+
+
+class _Unread(enum.Enum):
+    """Stands for what nobody has asked for yet: the wire has it."""
+
+    UNREAD = None
+
+
+_UNREAD: Final = _Unread.UNREAD
+_Unlooked: TypeAlias = Literal[_Unread.UNREAD]
 
 
 class Message:
@@ -23,19 +32,15 @@ class Message:
 
     The payload is bytes or structured, as in Redpanda Connect, and each form is made from the other when it is asked
     for: `payload` of a structured message is its JSON text, `structured` of a message of bytes is its JSON parsed.
-
-    Attributes:
-        error: why a processor failed on this message, or None. A marked message flows on like any other; a
-            processor that has put it right sets None.
     """
 
-    # What came over the wire stays as it came until somebody looks at it: _structured and _metadata may hold
-    # messages of the wire, which belong to a batch that nobody changes. _structured counts if _payload is None.
-    __slots__ = ("_metadata", "_payload", "_structured", "error")
-    _payload: bytes | None
-    _structured: "Value | redpanda.Value"
-    _metadata: "dict[str, Value] | redpanda.StructValue"
-    error: str | None
+    # _wire is the message as it is sent; _looked, if it is there, has what somebody looked at in it, and may have
+    # changed: that counts, and is written back when the message is sent. The other two are those of a _Handed.
+    __slots__ = ("_held", "_looked", "_payload", "_wire")
+    _held: lazy.Message
+    _payload: bytes
+    _wire: lazy.Message
+    _looked: "_Looked | None"
 
     def __init__(
         self,
@@ -49,23 +54,37 @@ class Message:
 
         ``metadata`` is copied one level deep. A structured payload of None is JSON's null; for bytes of length zero
         say ``b""``.
+
+        Raises:
+            TypeError: the payload is not bytes.
         """
-        self._payload, self._structured = payload, structured
-        self._metadata = dict(metadata) if metadata else {}
-        self.error = error
+        self._wire, self._looked = lazy.Message(), None
+        if payload is None:
+            self.structured = structured
+        else:
+            self.payload = payload
+        if metadata:
+            self.metadata = dict(metadata)
+        if error:
+            self.error = error
 
     @property
     def payload(self) -> bytes:
         """The payload as bytes; of a structured message, its JSON text: keys sorted, bytes in base64, RFC 3339 times.
 
+        A message that came without any payload has an empty one.
+
         Raises:
             ValueError: a structured payload that JSON cannot say, such as NaN.
         """
-        return _json(self.structured) if self._payload is None else self._payload
+        payload = self._wire.bytes
+        return payload if payload or not self.is_structured else _json(self.structured)
 
     @payload.setter
     def payload(self, payload: bytes) -> None:
-        self._payload = payload
+        self._wire.bytes = payload
+        if self._looked is not None:
+            self._looked.structured = _UNREAD
 
     @property
     def text(self) -> str:
@@ -78,12 +97,12 @@ class Message:
 
     @text.setter
     def text(self, text: str) -> None:
-        self._payload = text.encode()
+        self.payload = text.encode()
 
     @property
     def is_structured(self) -> bool:
         """Whether the payload is structured rather than bytes."""
-        return self._payload is None
+        return self._wire.HasField("structured")
 
     @property
     def structured(self) -> Value:
@@ -95,17 +114,16 @@ class Message:
             ValueError: the payload is bytes that are not JSON.
             BadValue: it came over the wire with a value that Python cannot have.
         """
-        if self._payload is not None:
-            self._structured = _parsed(self._payload)
-            self._payload = None
-        structured = self._structured
-        if _unread(structured):
-            self._structured = structured = read_value(structured)
-        return structured
+        looked = self._look()
+        if looked.structured is _UNREAD:
+            wire = self._wire
+            self.structured = _read_structured(wire.structured) if self.is_structured else _parsed(wire.bytes)
+        return cast("Value", looked.structured)
 
     @structured.setter
     def structured(self, value: Value) -> None:
-        self._structured, self._payload = value, None
+        self._look().structured = value
+        self._wire.structured = b""  # for now: it says which form the payload has
 
     def json(self) -> Value:
         """Return a copy of the payload as a value; the message stays as it is.
@@ -114,7 +132,7 @@ class Message:
             ValueError: the payload is bytes that are not JSON; NaN and the infinities are not.
             BadValue: as `structured`.
         """
-        return copy.deepcopy(self.structured) if self._payload is None else _parsed(self._payload)
+        return copy.deepcopy(self.structured) if self.is_structured else _parsed(self._wire.bytes)
 
     @property
     def metadata(self) -> dict[str, Value]:
@@ -123,103 +141,221 @@ class Message:
         Raises:
             BadValue: as `structured`.
         """
-        metadata = self._metadata
-        if not isinstance(metadata, dict):
-            self._metadata = metadata = read_fields(metadata)
-        return metadata
+        looked = self._look()
+        if looked.metadata is _UNREAD:
+            looked.metadata = _read_metadata(self._wire.metadata)
+        return looked.metadata
 
     @metadata.setter
     def metadata(self, metadata: dict[str, Value]) -> None:
-        self._metadata = metadata
+        self._look().metadata = metadata
+
+    @property
+    def error(self) -> str | None:
+        """Why a processor failed on this message, or None.
+
+        A marked message flows on like any other; a processor that has put it right sets None.
+
+        Raises:
+            BadValue: what came over the wire is no error.
+        """
+        error = self._wire.error
+        return _read_error(error) if error else None
+
+    @error.setter
+    def error(self, error: str | None) -> None:
+        self._wire.error = redpanda.Error(message=error).SerializeToString() if error else b""
 
     def copy(self) -> "Message":
         """Return a message that is equal and shares nothing that can change: what a processor splits with."""
         twin = _new(Message)
-        twin._payload, twin.error = self._payload, self.error
-        twin._structured = copy.deepcopy(self._structured) if self._payload is None else None
-        twin._metadata = copy.deepcopy(self._metadata)
+        twin._wire, twin._looked = lazy.Message(), copy.deepcopy(self._looked)
+        twin._wire.CopyFrom(self._wire)
         return twin
 
     @staticmethod
-    def many(payloads: Iterable[bytes], metadata: "redpanda.StructValue") -> "list[Message]":
-        """Return a message of each payload, all with ``metadata``, of which each makes its own when somebody looks."""
-        batch: list[Message] = []
-        for payload in payloads:
-            message = _new(Message)
-            message._payload, message._structured, message._metadata, message.error = payload, None, metadata, None
-            batch.append(message)
-        return batch
+    def many(payloads: Iterable[bytes], metadata: bytes) -> "list[Message]":
+        """Return a message of each payload, all with ``metadata``: a serialized `redpanda.StructValue`."""
+        make = lazy.Message
+        return list(Message.over(make(bytes=payload, metadata=metadata) for payload in payloads))
 
     @staticmethod
-    def from_wire(source: "redpanda.MessageBatch") -> "list[Message]":
-        """Return the messages of ``source``, which must not change while they live: they read parts of it later."""
-        batch: list[Message] = []
-        add = batch.append
-        for origin in source.messages:
-            message = _new(Message)
-            has = origin.HasField
-            if has("structured"):
-                message._payload, message._structured = None, origin.structured
-            else:  # a missing payload is an empty one
-                message._payload, message._structured = origin.bytes, None
-            message._metadata = origin.metadata if has("metadata") else {}
-            message.error = (origin.error.message or None) if has("error") else None
-            add(message)
-        return batch
+    def from_wire(source: lazy.MessageBatch) -> "list[Message]":
+        """Return the messages of ``source``, which belong to them from now on: a change of theirs changes it."""
+        return list(Message.over(source.messages))
 
-    def to_wire(self, target: "redpanda.Message") -> None:
-        """Write this message into ``target``, which must be empty.
+    @staticmethod
+    def over(wires: Iterable[lazy.Message]) -> "Iterator[Message]":
+        """Yield the messages of ``wires`` one by one: those nobody keeps never add up, which spares collections."""
+        for wire in wires:
+            message = _new(Message)
+            message._wire, message._looked = wire, None
+            yield message
+
+    @staticmethod
+    def each(
+        wires: Iterable[lazy.Message],
+        function: "Callable[[Message], object]",
+        made: Callable[[int, object], None],
+        failed: Callable[[int, BaseException], None],
+    ) -> None:
+        """Call ``function`` with the messages of ``wires`` one by one; say by index what it made and what it raised.
+
+        Of a message that comes back as it is, with nothing to write back, there is nothing to say. What ``made`` raises
+        is a failure of that message; what ``failed`` raises ends the work and comes out.
+        """
+        message: Message
+        for index, wire in enumerate(wires):
+            if payload := wire.bytes:
+                message = _new(_Handed)
+                message._held, message.payload = wire, payload
+            else:  # it may be structured
+                message = _new(Message)
+                message._wire, message._looked = wire, None
+            try:
+                result = function(message)
+                if result is message and type(message) is _Handed:
+                    if message.payload is not payload:
+                        wire.bytes = message.payload
+                elif result is not message or message._looked is not None:
+                    made(index, result)
+            except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to this message
+                failed(index, error)
+
+    def to_wire(self) -> lazy.Message:
+        """Return this message as it is sent; it still belongs to this message, so copy or send it.
 
         Raises:
-            BadValue: it holds what the wire cannot; ``target`` may then be half written.
-            TypeError: the payload is not bytes.
+            BadValue: it holds what the wire cannot.
         """
-        payload, structured, metadata = self._payload, self._structured, self._metadata
-        if payload is not None:
-            target.bytes = payload
-        elif _unread(structured):
-            target.structured.CopyFrom(structured)
-        else:
-            write_value(target.structured, structured)
-        if not isinstance(metadata, dict):
-            # Nobody looked, so it crosses as it came: one copy in C, no conversion.
-            target.metadata.CopyFrom(metadata)
-        elif metadata:
-            write_fields(target.metadata, metadata)
-        if self.error:
-            target.error.message = self.error
+        if self._looked is not None:
+            self._looked.write_back(self._wire)
+        return self._wire
+
+    @staticmethod
+    def seen(batch: "Iterable[Message]") -> "list[int]":
+        """Return the places of those messages that have something to write back."""
+        return [index for index, message in enumerate(batch) if message._looked is not None]
+
+    @property
+    def was_seen(self) -> bool:
+        """Whether somebody looked at a part that `to_wire` has to write back."""
+        return self._looked is not None
+
+    def _look(self) -> "_Looked":
+        if self._looked is None:
+            self._looked = _Looked()
+        return self._looked
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Message):
             return NotImplemented
-        if self.is_structured != other.is_structured or self.error != other.error or self.metadata != other.metadata:
-            return False
-        return self.structured == other.structured if self.is_structured else self._payload == other._payload
+        return self._parts() == other._parts()
 
     __hash__ = None  # type: ignore[assignment] # it can change
 
+    def __reduce__(self) -> tuple[object, ...]:
+        # What came over the wire cannot be pickled, and a message may have to cross to another process.
+        return _remade, self._parts()
+
+    def _parts(self) -> tuple[bytes | None, Value, dict[str, Value], str | None]:
+        structured = self.is_structured
+        return (
+            None if structured else self._wire.bytes,
+            self.structured if structured else None,
+            self.metadata,
+            self.error,
+        )
+
     def __repr__(self) -> str:
-        parts = [f"structured={self.structured!r}" if self.is_structured else repr(self._payload)]
-        parts += [f"metadata={self.metadata!r}"] if self.metadata else []
-        parts += [f"error={self.error!r}"] if self.error else []
-        return f"Message({', '.join(parts)})"
+        payload, structured, metadata, error = self._parts()
+        shown = [f"structured={structured!r}" if payload is None else repr(payload)]
+        shown += [f"metadata={metadata!r}"] if metadata else []
+        shown += [f"error={error!r}"] if error else []
+        return f"Message({', '.join(shown)})"
+
+
+class _Handed(Message):
+    """A message of bytes that a processor has in hand: its payload is an attribute, not a property, which costs a call.
+
+    It becomes a `Message` like any other when somebody looks at more than its payload, for that is not there.
+    """
+
+    __slots__ = ()
+
+    def __getattr__(self, name: str) -> object:
+        if name not in ("_looked", "_wire"):
+            raise AttributeError(f"'Message' object has no attribute {name!r}")
+        wire, payload = self._held, self.payload
+        self.__class__ = Message  # type: ignore[assignment] # its slots are the same
+        self._wire, self._looked = wire, None
+        wire.bytes = payload
+        return getattr(self, name)
+
+
+setattr(_Handed, "payload", vars(Message)["_payload"])  # noqa: B010 - to type checkers it stays the property
 
 
 Batch: TypeAlias = list[Message]
 """Messages that travel together."""
 
 
-def _unread(value: "Value | redpanda.Value") -> "TypeIs[redpanda.Value]":
-    """Return whether this is still the message that came over the wire; asked so as not to load protobuf here."""
-    return hasattr(value, "DESCRIPTOR")
+class _Looked:
+    """What somebody looked at in a message; each part is _UNREAD until then."""
+
+    __slots__ = ("metadata", "structured")
+    structured: Value | _Unlooked
+    metadata: dict[str, Value] | _Unlooked
+
+    def __init__(self) -> None:
+        self.structured = self.metadata = _UNREAD
+
+    def write_back(self, wire: lazy.Message) -> None:
+        if self.structured is not _UNREAD:
+            value = redpanda.Value()
+            write_value(value, self.structured)
+            wire.structured = value.SerializeToString()
+        if self.metadata is not _UNREAD:
+            fields = redpanda.StructValue()
+            write_fields(fields, self.metadata)
+            wire.metadata = fields.SerializeToString()
+
+
+def _remade(payload: bytes | None, structured: Value, metadata: dict[str, Value], error: str | None) -> Message:
+    return Message(payload, structured=structured, metadata=metadata, error=error)
+
+
+def _read_structured(part: bytes) -> Value:
+    try:
+        return read_value(redpanda.Value.FromString(part))
+    except DecodeError:
+        raise BadValue(got="a structured payload that is no Value", want="one") from None
+
+
+def _read_metadata(part: bytes) -> dict[str, Value]:
+    try:
+        return read_fields(redpanda.StructValue.FromString(part))
+    except DecodeError:
+        raise BadValue(got="metadata that is no StructValue", want="one") from None
+
+
+def _read_error(part: bytes) -> str | None:
+    try:
+        return read_error(redpanda.Error.FromString(part)) or None
+    except DecodeError:
+        raise BadValue(got="an error that is no Error", want="one") from None
 
 
 def _parsed(payload: bytes) -> Value:
+    import json  # a start need not wait for it
+
     value: Value = json.loads(payload, parse_constant=_refuse_constant)
     return value
 
 
 def _json(value: Value) -> bytes:
+    import json
+
     text = json.dumps(
         value, separators=(",", ":"), ensure_ascii=False, allow_nan=False, sort_keys=True, default=_json_extra
     )

@@ -1,36 +1,64 @@
 """Runs a pipeline: opens its ends, starts its plugins, lets the batches flow, and leaves nothing behind."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from typing import Any, Protocol, TypeVar
 
-from ._errors import RunFailed
+from ..handshake import Misuse
+from ._components import (
+    Batched,
+    FileInput,
+    GenerateInput,
+    InputSettings,
+    PluginInput,
+    PluginOutput,
+    StdinInput,
+)
+from ._ends import ByteOutlet, Outlet, PluginOutlet, PluginSource
+from ._errors import NoAnswer, RunFailed
 from ._flow import TICK, Failure, Flow
-from ._pipeline import Pipeline
+from ._pipeline import Pipeline, Stage
 from ._remote import Processor
+from ._remote_input import Input
+from ._remote_output import Output
+from ._session import Limits, Remote
 from ._sink import open_sink
-from ._source import open_source
+from ._source import Source, open_source
 from ._stats import Stats
+
+_R = TypeVar("_R", bound=Remote[Any])
+
+
+class _Plugin(Protocol):
+    """What a runner starts and ends."""
+
+    def start(self) -> None: ...
+    def close(self) -> None: ...
+    def kill(self) -> None: ...
 
 
 class Runner:
     """One run of a pipeline.
 
-    Delivery: every message that was read goes through every processor, in order, and is written, dropped by a
-    processor, or counted in `Stats.lost` of a run that failed. A processor that was lost may see a batch twice; the
-    output gets each result once. A message that a processor failed on flows on, marked and counted, as it does in
-    Redpanda Connect.
+    Delivery: at least once. A batch is acknowledged to its input once every message that came of it was delivered, or
+    dropped by a processor. One that cannot be delivered goes through everything again, as often as ``attempts`` allows,
+    unless its input wants to hear of it at once. A message that a processor failed on flows on, marked and counted,
+    as it does in Redpanda Connect. With one thread and an output that takes one batch at a time, order is kept, but for
+    batches that went through again.
 
     Args:
         pipeline: what to run.
         env: variables for the plugins, which win over inherited ones.
-        restarts: how often each plugin may be started anew.
-        retries: how often one batch may be sent again to a plugin that was lost with it.
-        start_timeout: seconds for the start of each plugin.
-        call_timeout: seconds for each of a plugin's answers.
-        logger: the parent of the loggers for what the plugins log and print, each named for its processor;
+        inherit_env: which of this process's variables they inherit, as `hostlib.Options` says.
+        limits: how much to put up with from each plugin.
+        attempts: how often one batch may fail before the run does.
+        logger: the parent of the loggers for what the plugins log and print, each named for its place in the pipeline;
             ``goplugin.batch`` unless given.
+
+    Raises:
+        Misuse: ``attempts`` is not positive.
     """
 
     def __init__(
@@ -38,28 +66,38 @@ class Runner:
         pipeline: Pipeline,
         *,
         env: Mapping[str, str] | None = None,
-        restarts: int = 3,
-        retries: int = 1,
-        start_timeout: float = 30.0,
-        call_timeout: float = 60.0,
+        inherit_env: bool | Collection[str] = True,
+        limits: Limits = Limits(),  # noqa: B008 - frozen
+        attempts: int = 3,
         logger: logging.Logger | None = None,
     ) -> None:
-        self._pipeline = pipeline
-        self._processors = [
-            Processor(
-                stage.descriptor,
-                stage.config,
-                name=stage.name,
+        if attempts < 1:
+            raise Misuse(f"a batch is attempted at least once: got attempts={attempts}")
+        self._pipeline, self._attempts = pipeline, attempts
+        self._log = logger or logging.getLogger("goplugin.batch")
+
+        def made(kind: type[_R], place: Stage | PluginInput | PluginOutput) -> _R:
+            return kind(
+                place.descriptor,
+                place.config,
+                name=place.name,
                 env=env,
-                restarts=restarts,
-                retries=retries,
-                start_timeout=start_timeout,
-                call_timeout=call_timeout,
+                inherit_env=inherit_env,
+                limits=limits,
                 logger=logger,
             )
-            for stage in pipeline.stages
+
+        self._steps = [
+            (stage.name, [made(Processor, stage) for _ in range(pipeline.threads)]) for stage in pipeline.stages
         ]
-        self._names = [stage.name for stage in pipeline.stages]
+        self._plugins: list[tuple[str, _Plugin]] = [(name, one) for name, workers in self._steps for one in workers]
+        leaf, self._input, self._output = _leaf(pipeline.input), None, None
+        if isinstance(leaf, PluginInput):
+            self._input = made(Input, leaf)
+            self._plugins.append(("input", self._input))
+        if isinstance(pipeline.output, PluginOutput):
+            self._output = made(Output, pipeline.output)
+            self._plugins.append(("output", self._output))
         self._flow: Flow | None = None
         self._stopping = self._killed = False
 
@@ -80,11 +118,10 @@ class Runner:
             Misuse: the output is one of the inputs; nothing was started.
         """
         with ExitStack() as undo:
-            source = open_source(self._pipeline.input)
+            source = open_source(self._pipeline.input, self._fed)
             undo.callback(source.close)
-            sink = open_sink(self._pipeline.output, source.files)
-            undo.callback(sink.close)
-            flow = self._flow = Flow(source, list(zip(self._names, self._processors, strict=True)), sink)
+            outlet = self._outlet(source, undo)
+            flow = self._flow = Flow(source, self._steps, outlet, self._replays, self._attempts)
             if self._stopping:
                 flow.stop()
             with ExitStack() as started:
@@ -110,15 +147,35 @@ class Runner:
         self._killed = True
         self.stop()
 
+    def _fed(self, _: PluginInput) -> Source:
+        assert self._input is not None  # noqa: S101 - made for this very setting
+        return PluginSource(self._input, self._log.getChild("input"))
+
+    def _outlet(self, source: Source, undo: ExitStack) -> Outlet:
+        settings = self._pipeline.output
+        if isinstance(settings, PluginOutput):
+            assert self._output is not None  # noqa: S101 - made for this very setting
+            return PluginOutlet(self._output, self._log.getChild("output"))
+        sink = open_sink(settings, source.files)
+        undo.callback(sink.close)
+        return ByteOutlet(sink)
+
+    def _replays(self) -> bool:
+        leaf = _leaf(self._pipeline.input)
+        if isinstance(leaf, PluginInput):
+            return self._input is not None and self._input.auto_replay_nacks
+        return leaf.replays
+
     def _watch(self, stats: Stats, progress: Callable[[Stats], object] | None) -> None:
         if self._killed:
             self._kill_all()
+        stats.read.restarts = self._input.restarted if self._input is not None else 0
         if progress is not None:
             progress(stats)
 
     def _start_all(self) -> bool:
         """Start the plugins; return False if `stop` came first, and then none is running."""
-        failed = self._each(Processor.start, lambda failed: self._stopping or failed)
+        failed = self._each(lambda plugin: plugin.start(), lambda failed: self._stopping or failed)
         if self._stopping:
             return False
         if failed is not None:
@@ -126,18 +183,25 @@ class Runner:
         return True
 
     def _close_all(self, stats: Stats) -> None:
-        failed = self._each(Processor.close, lambda _failed: self._killed)
+        failed = self._each(self._end, lambda _failed: self._killed)
         if failed is not None:
             raise RunFailed(failed.part, failed.cause, stats.lost) from failed.cause
 
-    def _each(self, work: Callable[[Processor], None], give_up: Callable[[bool], bool]) -> RunFailed | None:
-        """Do ``work`` with all processors at once, for it is mostly waiting; return the first failure.
+    def _end(self, plugin: _Plugin) -> None:
+        try:
+            plugin.close()
+        except NoAnswer as silence:
+            # Each batch was answered for before. Outputs on Redpanda's Python SDK never answer Close.
+            self._log.warning("%s", silence)
+
+    def _each(self, work: Callable[[_Plugin], None], give_up: Callable[[bool], bool]) -> RunFailed | None:
+        """Do ``work`` with all plugins at once, for it is mostly waiting; return the first failure.
 
         ``give_up`` is told whether one has failed, and says whether to kill them all.
         """
         failed: RunFailed | None = None
-        with ThreadPoolExecutor(max(1, len(self._processors)), "goplugin-plugins") as pool:
-            names = {pool.submit(work, one): name for name, one in zip(self._names, self._processors, strict=True)}
+        with ThreadPoolExecutor(max(1, len(self._plugins)), "goplugin-plugins") as pool:
+            names = {pool.submit(work, plugin): name for name, plugin in self._plugins}
             waiting = set(names)
             while waiting:
                 done, waiting = wait(waiting, TICK, FIRST_COMPLETED)
@@ -149,5 +213,10 @@ class Runner:
         return failed
 
     def _kill_all(self) -> None:
-        for processor in self._processors:
-            processor.kill()
+        for _, plugin in self._plugins:
+            plugin.kill()
+
+
+def _leaf(settings: InputSettings) -> FileInput | StdinInput | GenerateInput | PluginInput:
+    """Return the input that is behind all gathering."""
+    return _leaf(settings.child) if isinstance(settings, Batched) else settings

@@ -1,153 +1,203 @@
-"""BatchProcessorService on top of one processor: what its calls answer. Imported once a host has started us."""
+"""What the services of inputs, processors and outputs have in common: Init, Close, and how they are served.
+
+Imported once a host has started us.
+"""
 
 import logging
 import threading
-from collections.abc import Callable, Iterable
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import CancelledError
+from contextlib import contextmanager
+from typing import Any, NamedTuple, TypeAlias
 
-import grpc
-from google.protobuf.message import Message as WireMessage
-
-from ..handshake import Misuse
-from ..proto import redpanda
+from ..handshake import HostFault
+from ..proto import lazy, redpanda
 from ..proto.rpc import Method
+from ._calls import Caller, Calls, Threads
+from ._component import Component, Config, Opened
 from ._errors import BadValue
-from ._message import Message
-from ._processor import Config, Processor, Step
+from ._failures import write_error
 from ._value import read_value
 
-_Req = TypeVar("_Req", bound=WireMessage)
-_Res = TypeVar("_Res", bound=WireMessage)
-
 _log = logging.getLogger("goplugin.batch")
-_RETURNS = "a processor returns a Message, several of them, or None"
-_NOT_OPEN = "this processor is not initialised: Init comes before ProcessBatch, and nothing after Close"
+
+_LOST = (
+    "%s marked a message as failed, and Redpanda Connect drops the mark of a single message: it goes on as if all were "
+    "well. Say so in its metadata and let a mapping throw: see 'What differs' in docs/redpanda-connect.md. "
+    "This is told once"
+)
+
+CLOSE_WITHIN = 1.0
+"""Seconds that Close waits for calls under way: a host that closes in the middle of one has given it up."""
+
+LEAVE_WITHIN = 5.0
+"""Seconds for an event loop to come back to its work once the plugin leaves: nobody may come to kill it."""
+
+Behaviour: TypeAlias = Callable[[Any, Caller | None], Any]
+"""Answers a request; the call is None where a test asks."""
+
+_InitRequest: TypeAlias = (
+    redpanda.BatchInputInitRequest | redpanda.BatchProcessorInitRequest | redpanda.BatchOutputInitRequest
+)
 
 
-class ProcessorService:
-    """Answers Init, ProcessBatch and Close.
+class Entry(NamedTuple):
+    """One method as it is served: by its name, with what turns bytes into a request and a response into bytes."""
 
-    One batch at a time, whatever the host does, so a processor need not be safe for threads. A new Init replaces the
-    processor made by the last one. No method raises for what a processor does: errors travel in the responses.
+    name: str
+    behaviour: Behaviour
+    request_from: Callable[[bytes], Any] | None
+    response_bytes: Callable[[Any], bytes]
+
+
+class Service:
+    """One component and its life: opened by Init, ended by Close, opened anew by another Init.
+
+    No method raises for what the component does: errors travel in the responses.
+
+    Attributes:
+        loses_marks: whether the host drops the errors of single messages, which is then told once.
+        answer_max: the bytes of the longest answer that the host takes, where it takes less than we can send.
     """
 
-    def __init__(self, processor: Processor[..., object]) -> None:
-        self._processor = processor
+    loses_marks = False
+    answer_max: int | None = None
+
+    def __init__(self, component: Component, changed: Callable[[bool], None] = lambda _: None) -> None:
+        """``changed`` is told whether the component is open, after each Init that succeeds and after each Close."""
+        self._component, self._announce = component, changed
         self._lock = threading.Lock()
-        self._step: Step | None = None
-        self._close: Callable[[], None] = lambda: None
+        self._changed = threading.Condition()
+        self._inside = 0
         self._told = False
+        self._calls: Calls | None = None
+        self._opened: Opened | None = None
 
-    def init(self, request: redpanda.BatchProcessorInitRequest) -> redpanda.BatchProcessorInitResponse:
-        """Make the processor; what its constructor raises is the error."""
-        response = redpanda.BatchProcessorInitResponse()
+    def entries(self) -> tuple[str, tuple[Entry, ...]]:
+        """Return the service's name, and its methods."""
+        raise NotImplementedError
+
+    def leave(self) -> None:
+        """End what the host did not, and run nothing more. An event loop that somebody holds up is left as it is."""
+        if self._calls is None:
+            return
+        if self._calls.responds(LEAVE_WITHIN):
+            self._end(redpanda.Error())
+        else:
+            _log.warning("%s holds up its event loop, so it is not closed", self._component.name)
+            with self._changed:
+                self._opened = None  # nor is it by a Close that comes after all: the loop ends as soon as it can
+        self._calls.close()
+
+    def _open(self, request: _InitRequest, error: redpanda.Error) -> Opened | None:
+        """Return the component, opened; None where an error became ``error``."""
         with self._lock:
             try:
-                self._end()
-                self._step, self._close = self._processor.open(_config(request))
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to the host, in the response
+                self._shut()
+                if self._calls is None:
+                    self._calls = _calls(self._component)
+                opened: Opened = self._calls.build(self._component.opened, _config(request))
+                self._calls.allow(opened.max_in_flight)
+                self._calls.aside(opened.open)
+                self._prepare(opened, self._calls)
+                self._opened = opened
+                self._announce(True)
+            except (Exception, SystemExit) as failure:  # noqa: BLE001 - it belongs to the host, in the response
                 _log.debug("Init failed", exc_info=True)
-                response.error.message = _spelled(error)
-        return response
+                write_error(error, failure)
+                return None
+            return opened
 
-    def process(
-        self, request: redpanda.BatchProcessorProcessBatchRequest
-    ) -> redpanda.BatchProcessorProcessBatchResponse:
-        """Process every message of the batch into one batch, or into none where all were dropped."""
-        response = redpanda.BatchProcessorProcessBatchResponse()
-        with self._lock:
-            if self._step is None:
-                response.error.message = _NOT_OPEN
-                return response
-            done = response.batches.add()
-            for message, origin in zip(Message.from_wire(request.batch), request.batch.messages, strict=True):
-                self._apply(self._step, message, origin, done)
-        if not done.messages:
-            del response.batches[:]
-        return response
-
-    def close(self) -> redpanda.BatchProcessorCloseResponse:
-        """End the processor's work; what its ``close()`` raises is the error."""
-        response = redpanda.BatchProcessorCloseResponse()
+    def _end(self, error: redpanda.Error) -> None:
+        """End the component's work; an error becomes ``error``. Ending twice ends once."""
         with self._lock:
             try:
-                self._end()
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - as in init
+                self._shut()
+            except (Exception, SystemExit) as failure:  # noqa: BLE001 - as in open
                 _log.debug("Close failed", exc_info=True)
-                response.error.message = _spelled(error)
-        return response
+                write_error(error, failure)
+            self._announce(False)
 
-    def _end(self) -> None:
-        close, self._close, self._step = self._close, lambda: None, None
-        close()
+    def _shut(self) -> None:
+        with self._changed:
+            opened, self._opened = self._opened, None
+            self._changed.wait_for(lambda: not self._inside, CLOSE_WITHIN)
+        if opened is not None and self._calls is not None:
+            self._dispose(opened, self._calls)
 
-    def _apply(self, step: Step, message: Message, origin: redpanda.Message, done: redpanda.MessageBatch) -> None:
-        start = len(done.messages)
+    def _tell(self, error: BaseException) -> None:
+        """Log the first failure with its traceback: one serves the author, a million would bury the host's log."""
+        if not self._told and not isinstance(error, HostFault | CancelledError):  # the host gave it up
+            self._told = True
+            name = self._component.name
+            unit = "batch" if self._component.whole else "message"
+            _log.warning("%s failed on a %s; later failures are not logged", name, unit, exc_info=error)
+
+    def _warn_of_marks(self, messages: Iterable[lazy.Message]) -> None:
+        """Log, once, that the host drops the marks which these messages have."""
+        if not self.loses_marks or not any(message.error for message in messages):
+            return
+        with self._changed:
+            first, self.loses_marks = self.loses_marks, False
+        if first:
+            _log.warning(_LOST, self._component.name)
+
+    def _not_open(self) -> HostFault:
+        return HostFault(f"this {self._component.kind} is not open: Init comes first, and nothing after Close")
+
+    def _prepare(self, opened: Opened, calls: Calls) -> None:
+        """Begin what lasts as long as the component is open."""
+
+    def _dispose(self, opened: Opened, calls: Calls) -> None:
+        """End the component."""
+        calls.aside(opened.close)
+
+    def _do(self, work: Callable[[Opened, Calls], object], error: redpanda.Error) -> None:
+        """Do ``work`` with the open component; an error becomes ``error``. Close waits for it."""
         try:
-            result = step(message)
-            if type(result) is Message:
-                result.to_wire(done.messages.add())
-            elif result is not None:
-                for part in _parts(result):
-                    part.to_wire(done.messages.add())
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - one bad message must not hurt its batch
-            # What it made so far, perhaps half written, gives way to the message as it came.
-            del done.messages[start:]
-            failed = done.messages.add()
-            failed.CopyFrom(origin)
-            failed.error.Clear()
-            failed.error.message = _spelled(error)
-            if not self._told:
-                # One traceback serves the author; a million would bury the host's log.
-                self._told = True
-                _log.warning(
-                    "%s failed on a message; later failures are not logged", self._processor.name, exc_info=True
-                )
+            with self._entered() as (opened, calls):
+                work(opened, calls)
+        except (Exception, SystemExit) as failure:  # noqa: BLE001 - as in open
+            write_error(error, failure)
+
+    @contextmanager
+    def _entered(self) -> Generator[tuple[Opened, Calls]]:
+        """Yield the open component for one call, which Close waits for.
+
+        Raises:
+            HostFault: it is not open.
+        """
+        with self._changed:
+            opened, calls = self._opened, self._calls
+            if opened is None or calls is None:
+                raise self._not_open()
+            self._inside += 1
+        try:
+            yield opened, calls
+        finally:
+            with self._changed:
+                self._inside -= 1
+                self._changed.notify_all()
 
 
-def add_to_server(service: ProcessorService, server: grpc.Server) -> None:
-    """Let ``server`` answer with ``service``."""
-    handlers: dict[str, grpc.RpcMethodHandler[Any, Any]] = {
-        redpanda.PROCESSOR_INIT.name: _handler(redpanda.PROCESSOR_INIT, service.init),
-        redpanda.PROCESSOR_PROCESS_BATCH.name: _handler(redpanda.PROCESSOR_PROCESS_BATCH, service.process),
-        redpanda.PROCESSOR_CLOSE.name: _handler(redpanda.PROCESSOR_CLOSE, lambda _: service.close()),
-    }
-    generic = grpc.method_handlers_generic_handler(redpanda.BATCH_PROCESSOR.name, handlers)
-    server.add_generic_rpc_handlers((generic,))
+def entry(method: Method[Any, Any], behaviour: Behaviour) -> Entry:
+    """Return a method with the messages that it declares."""
+    return Entry(method.name, behaviour, method.request_from, method.response_bytes)
 
 
-def _handler(method: Method[_Req, _Res], answer: Callable[[_Req], _Res]) -> "grpc.RpcMethodHandler[_Req, _Res]":
-    def behaviour(request: _Req, _context: grpc.ServicerContext) -> _Res:
-        return answer(request)
+def _calls(component: Component) -> Calls:
+    if not component.is_async:
+        # The messages of an output's batch are written in their order, up to the first that fails.
+        return Threads(component.max_in_flight, shares=component.kind == "processor")
+    from ._loop import Loop  # asyncio is for those who use it
 
-    return grpc.unary_unary_rpc_method_handler(
-        behaviour, request_deserializer=method.request_from, response_serializer=method.response_bytes
-    )
-
-
-def _parts(result: object) -> Iterable[Message]:
-    kind = type(result).__name__
-    if not isinstance(result, Iterable) or isinstance(result, str | bytes | dict):
-        raise TypeError(f"{_RETURNS}, not {kind}")
-    for part in cast("Iterable[object]", result):
-        if not isinstance(part, Message):
-            raise TypeError(f"{_RETURNS}, not an iterable of {type(part).__name__}")
-        yield part
+    return Loop(component.max_in_flight)
 
 
-def _config(request: redpanda.BatchProcessorInitRequest) -> Config:
-    if not request.HasField("config"):
-        return {}
-    config = read_value(request.config)
+def _config(request: _InitRequest) -> Config:
+    config = read_value(request.config) if request.HasField("config") else None
     if config is None:
         return {}
     if not isinstance(config, dict):
         raise BadValue(got=f"a configuration that is a {type(config).__name__}", want="a dict")
     return config
-
-
-def _spelled(error: BaseException) -> str:
-    """Return the text of an error, never empty: on the wire an empty one means success."""
-    if isinstance(error, (BadValue, Misuse)):
-        return str(error)
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__

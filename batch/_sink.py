@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Protocol, assert_never
 
 from ..handshake import MachineFault, Misuse
-from ._components import FileOutput, Output, StdoutOutput
+from ._components import DropOutput, FileOutput, StdoutOutput
 
 
 class Sink(Protocol):
@@ -26,7 +26,7 @@ class Sink(Protocol):
         ...
 
 
-def open_sink(spec: Output, inputs: Iterable[str] = ()) -> Sink:
+def open_sink(spec: FileOutput | StdoutOutput | DropOutput, inputs: Iterable[str] = ()) -> Sink:
     """Return a sink, having looked that it can be written; nothing is created yet.
 
     Args:
@@ -41,6 +41,8 @@ def open_sink(spec: Output, inputs: Iterable[str] = ()) -> Sink:
             return _File(spec, inputs)
         case StdoutOutput():
             return _Stdout(spec.suffix)
+        case DropOutput():
+            return _Nowhere()
         case _:
             assert_never(spec)
 
@@ -92,6 +94,14 @@ class _Stdout:
 
     def close(self) -> None:
         """It is not ours."""
+
+
+class _Nowhere:
+    def write(self, payloads: Iterable[bytes]) -> int:
+        return sum(map(len, payloads))
+
+    def close(self) -> None:
+        """Nothing is open."""
 
 
 def _joined(payloads: Iterable[bytes], suffix: bytes) -> bytes:

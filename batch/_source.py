@@ -11,12 +11,14 @@ from typing import Protocol, assert_never
 
 from ..handshake import MachineFault
 from ..proto import redpanda
-from ._batcher import Batcher
-from ._components import Batched, FileInput, Input, Lines, Policy, StdinInput
+from ._components import Batched, FileInput, GenerateInput, InputSettings, Lines, PluginInput, Policy, StdinInput
+from ._generated import Generated
 from ._lines import LineSplitter
-from ._message import Batch, Message
+from ._message import Message
+from ._receipt import Gatherer, Parcel
 from ._value import write_fields
 
+_POLL_MAX = 2**31 - 1  # milliseconds: 25 days
 _BLOCK = 32 * 1024  # bytes of one read: lines enough to be worth the call, and few to let through after a stop
 
 
@@ -38,7 +40,7 @@ class Source(Protocol):
         """What it reads, for an output that must not write there."""
         ...
 
-    def read(self, timeout: float | None) -> list[Batch] | None:
+    def read(self, timeout: float | None) -> list[Parcel] | None:
         """Return what there is now, waiting for it at most ``timeout`` seconds; nothing after that, or None at the end.
 
         Raises:
@@ -46,8 +48,8 @@ class Source(Protocol):
         """
         ...
 
-    def rest(self) -> list[Batch]:
-        """Return what was read and not given yet; called once, after the last `read`."""
+    def rest(self) -> list[Parcel]:
+        """Return what was read and not given yet; called after the last `read`, and the second time it is nothing."""
         ...
 
     def unfinished(self) -> int:
@@ -63,8 +65,11 @@ class Source(Protocol):
         ...
 
 
-def open_source(spec: Input) -> Source:
+def open_source(spec: InputSettings, plugin: Callable[[PluginInput], "Source"]) -> Source:
     """Open an input, having looked that everything is there.
+
+    Args:
+        plugin: makes the source of an input that is a plugin.
 
     Raises:
         MachineFault: a file is missing or cannot be read, or a glob matches nothing.
@@ -75,7 +80,11 @@ def open_source(spec: Input) -> Source:
         case StdinInput():
             return _Stdin(spec.lines)
         case Batched():
-            return Gathered(open_source(spec.child), spec.policy)
+            return Gathered(open_source(spec.child, plugin), spec.policy)
+        case GenerateInput():
+            return Generated(spec)
+        case PluginInput():
+            return plugin(spec)
         case _:
             assert_never(spec)
 
@@ -85,7 +94,7 @@ class Gathered:
 
     def __init__(self, child: Source, policy: Policy, clock: Callable[[], float] = monotonic) -> None:
         self._child, self._policy, self._clock = child, policy, clock
-        self._first: Batcher | None = None
+        self._first: Gatherer | None = None
         self.expected, self.files = child.expected, child.files
 
     @property
@@ -93,13 +102,13 @@ class Gathered:
         return self._child.consumed
 
     @property
-    def _batcher(self) -> Batcher:
+    def _gatherer(self) -> Gatherer:
         # The first period begins with the reading, not with the opening: plugins start between the two.
-        self._first = self._first or Batcher(self._policy, self._clock())
+        self._first = self._first or Gatherer(self._policy, self._clock())
         return self._first
 
-    def read(self, timeout: float | None) -> list[Batch] | None:
-        due = self._batcher.due
+    def read(self, timeout: float | None) -> list[Parcel] | None:
+        due = self._gatherer.due
         if due is not None:
             left = max(0.0, due - self._clock())
             timeout = left if timeout is None else min(timeout, left)
@@ -107,15 +116,13 @@ class Gathered:
         if found is None:
             return None
         now = self._clock()
-        full = [self._batcher.add(message, now) for batch in found for message in batch]
-        full.append(self._batcher.tick(now))
-        return [batch for batch in full if batch is not None]
+        full = [whole for parcel in found for whole in self._gatherer.add(parcel, now)]
+        return full + self._gatherer.tick(now)
 
-    def rest(self) -> list[Batch]:
+    def rest(self) -> list[Parcel]:
         now = self._clock()
-        full = [self._batcher.add(message, now) for batch in self._child.rest() for message in batch]
-        full.append(self._batcher.flush(now))
-        return [batch for batch in full if batch is not None]
+        full = [whole for parcel in self._child.rest() for whole in self._gatherer.add(parcel, now)]
+        return full + self._gatherer.flush(now)
 
     def unfinished(self) -> int:
         return self._child.unfinished()
@@ -137,10 +144,10 @@ class _Files:
         self._lines = spec.lines
         self._left = list(reversed(self.files))
         self._path, self._file = "", -1
-        self._metadata = redpanda.StructValue()
+        self._metadata = b""
         self._splitter = LineSplitter(spec.lines)
 
-    def read(self, timeout: float | None) -> list[Batch] | None:  # noqa: ARG002 - a file never makes one wait
+    def read(self, timeout: float | None) -> list[Parcel] | None:  # noqa: ARG002 - a file never makes one wait
         while True:
             _refuse_too_long(self._splitter, self._path, self._lines)
             if self._file < 0:
@@ -156,9 +163,9 @@ class _Files:
             if not data:
                 self.close()
             if lines:
-                return [[message] for message in Message.many(lines, self._metadata)]
+                return [Parcel([message]) for message in Message.many(lines, self._metadata)]
 
-    def rest(self) -> list[Batch]:
+    def rest(self) -> list[Parcel]:
         return []
 
     def unfinished(self) -> int:
@@ -179,10 +186,11 @@ class _Files:
         except OSError as error:
             raise MachineFault(f"cannot read {path}: {error.strerror}") from None
         self._path, self._splitter = path, LineSplitter(self._lines)
-        self._metadata = redpanda.StructValue()
+        metadata = redpanda.StructValue()
         # The same as Redpanda Connect's file input adds.
         moment = datetime.fromtimestamp(modified, UTC).isoformat().replace("+00:00", "Z")
-        write_fields(self._metadata, {"path": path, "mod_time_unix": modified, "mod_time": moment})
+        write_fields(metadata, {"path": path, "mod_time_unix": modified, "mod_time": moment})
+        self._metadata = metadata.SerializeToString()
 
 
 class _Stdin:
@@ -204,11 +212,11 @@ class _Stdin:
         self._poll.register(0, select.POLLIN)
         self._poll.register(self._wake, select.POLLIN)
 
-    def read(self, timeout: float | None) -> list[Batch] | None:
+    def read(self, timeout: float | None) -> list[Parcel] | None:
         _refuse_too_long(self._splitter, "standard input", self._lines)
         if self._ended:
             return None
-        ready = self._poll.poll(None if timeout is None else timeout * 1000)
+        ready = self._poll.poll(None if timeout is None else min(timeout * 1000, _POLL_MAX))
         if 0 not in (descriptor for descriptor, _ in ready):
             return []
         try:
@@ -218,20 +226,22 @@ class _Stdin:
         self.consumed += len(data)
         self._ended = not data
         lines = self._splitter.feed(data) if data else self._splitter.end()
-        return [[message] for message in Message.many(lines, redpanda.StructValue())]
+        return [Parcel([message]) for message in Message.many(lines, b"")]
 
-    def rest(self) -> list[Batch]:
+    def rest(self) -> list[Parcel]:
         return []
 
     def unfinished(self) -> int:
         return self._splitter.pending
 
     def interrupt(self) -> None:
-        os.write(self._waker, b"!")
+        if (waker := self._waker) >= 0:  # a signal may come late, and the descriptor may be somebody else's by then
+            os.write(waker, b"!")
 
     def close(self) -> None:
+        waker, self._waker = self._waker, -1
+        os.close(waker)
         os.close(self._wake)
-        os.close(self._waker)
 
 
 def _expanded(spec: FileInput) -> tuple[str, ...]:

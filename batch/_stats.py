@@ -9,11 +9,13 @@ class Traffic:
 
     Attributes:
         bytes: what was read or written, delimiters included.
+        restarts: how often the plugin at this end was started anew.
     """
 
     messages: int = 0
     batches: int = 0
     bytes: int = 0
+    restarts: int = 0
 
 
 @dataclass(slots=True)
@@ -55,6 +57,10 @@ class Stats:
         written: what the output has taken.
         unwritable: messages that have no bytes to write, such as a structured payload with NaN.
         first_unwritable: why, for the first of them.
+        rejected: messages that the output said it could not deliver, counted each time.
+        first_rejection: what it said of the first of them.
+        replayed: messages that were given again after their batch had failed; they count as read once more.
+        undelivered: messages of batches that were given up. Where the input is a plugin, it was told.
         seconds: from the first read to the last write.
     """
 
@@ -65,6 +71,10 @@ class Stats:
     written: Traffic = field(default_factory=Traffic)
     unwritable: int = 0
     first_unwritable: str = ""
+    rejected: int = 0
+    first_rejection: str = ""
+    replayed: int = 0
+    undelivered: int = 0
     seconds: float = 0.0
 
     @property
@@ -79,5 +89,6 @@ class Stats:
         Once a run is over: zero, unless it failed.
         """
         given = [self.read.messages, *(stage.given for stage in self.stages)]
-        taken = [*(stage.taken for stage in self.stages), self.written.messages + self.unwritable]
+        written = self.written.messages + self.unwritable + self.rejected
+        taken = [*(stage.taken for stage in self.stages), written]
         return sum(given) - sum(taken)

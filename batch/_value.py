@@ -12,12 +12,10 @@ Nothing here copies a message into another: values are written where they belong
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TypeAlias, cast
 
+from ..proto import redpanda
 from ._errors import BadValue
-
-if TYPE_CHECKING:  # a plugin that somebody runs by hand should say so before protobuf is loaded
-    from ..proto import redpanda
 
 Value: TypeAlias = str | bytes | bool | int | float | datetime | list["Value"] | dict[str, "Value"] | None
 """What metadata, structured payloads and configurations are made of."""
@@ -33,7 +31,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
 
-def write_value(target: "redpanda.Value", value: Value) -> None:
+def write_value(target: redpanda.Value, value: Value) -> None:
     """Set ``target``, which must be empty, to ``value``.
 
     Raises:
@@ -42,7 +40,7 @@ def write_value(target: "redpanda.Value", value: Value) -> None:
     _write(target, value, DEPTH_MAX)
 
 
-def read_value(source: "redpanda.Value") -> Value:
+def read_value(source: redpanda.Value) -> Value:
     """Return the Python value of ``source``, sharing nothing with it.
 
     Raises:
@@ -54,7 +52,7 @@ def read_value(source: "redpanda.Value") -> Value:
     return _READERS[kind](source)
 
 
-def read_fields(source: "redpanda.StructValue") -> dict[str, Value]:
+def read_fields(source: redpanda.StructValue) -> dict[str, Value]:
     """Return the Python values of a struct.
 
     Raises:
@@ -69,7 +67,7 @@ def read_fields(source: "redpanda.StructValue") -> dict[str, Value]:
     return result
 
 
-def write_fields(target: "redpanda.StructValue", values: dict[str, Value], depth: int = DEPTH_MAX) -> None:
+def write_fields(target: redpanda.StructValue, values: dict[str, Value], depth: int = DEPTH_MAX) -> None:
     """Set the fields of ``target``, which must be empty, to ``values``.
 
     Raises:
@@ -88,7 +86,7 @@ def write_fields(target: "redpanda.StructValue", values: dict[str, Value], depth
             raise BadValue(got=f"the key {key!r}, which is not Unicode text", want="text") from None
 
 
-def _write(target: "redpanda.Value", value: Value, depth: int) -> None:
+def _write(target: redpanda.Value, value: Value, depth: int) -> None:
     writer = _WRITERS.get(type(value))
     if writer is None:
         # A subclass, such as an IntEnum; the order matters, for a bool is an int.
@@ -96,37 +94,37 @@ def _write(target: "redpanda.Value", value: Value, depth: int) -> None:
     writer(target, value, depth)
 
 
-def _write_null(target: "redpanda.Value", _value: None, _depth: int) -> None:
-    target.null_value = cast("redpanda.NullValue", 0)
+def _write_null(target: redpanda.Value, _value: None, _depth: int) -> None:
+    target.null_value = cast(redpanda.NullValue, 0)
 
 
-def _write_str(target: "redpanda.Value", value: str, _depth: int) -> None:
+def _write_str(target: redpanda.Value, value: str, _depth: int) -> None:
     try:
         target.string_value = value
     except UnicodeEncodeError:
         raise BadValue(got="a str with a lone surrogate", want="Unicode text, or bytes") from None
 
 
-def _write_bool(target: "redpanda.Value", value: bool, _depth: int) -> None:
+def _write_bool(target: redpanda.Value, value: bool, _depth: int) -> None:
     target.bool_value = value
 
 
-def _write_int(target: "redpanda.Value", value: int, _depth: int) -> None:
+def _write_int(target: redpanda.Value, value: int, _depth: int) -> None:
     try:
         target.integer_value = value
     except ValueError:
         raise BadValue(got=f"an integer of {value.bit_length()} bits", want=_INT64) from None
 
 
-def _write_float(target: "redpanda.Value", value: float, _depth: int) -> None:
+def _write_float(target: redpanda.Value, value: float, _depth: int) -> None:
     target.double_value = value
 
 
-def _write_bytes(target: "redpanda.Value", value: bytes, _depth: int) -> None:
+def _write_bytes(target: redpanda.Value, value: bytes, _depth: int) -> None:
     target.bytes_value = value
 
 
-def _write_datetime(target: "redpanda.Value", value: datetime, _depth: int) -> None:
+def _write_datetime(target: redpanda.Value, value: datetime, _depth: int) -> None:
     if value.utcoffset() is None:
         raise BadValue(got=f"the naive datetime {value.isoformat()}", want="a datetime with a time zone")
     whole = (value - _EPOCH) // _MICROSECOND
@@ -135,7 +133,7 @@ def _write_datetime(target: "redpanda.Value", value: datetime, _depth: int) -> N
     stamp.nanos = microseconds * 1000
 
 
-def _write_list(target: "redpanda.Value", value: list[Value], depth: int) -> None:
+def _write_list(target: redpanda.Value, value: list[Value], depth: int) -> None:
     inner = target.list_value
     inner.SetInParent()
     depth = _deeper(depth, "a list")
@@ -146,7 +144,7 @@ def _write_list(target: "redpanda.Value", value: list[Value], depth: int) -> Non
             raise error.under(index) from None
 
 
-def _write_dict(target: "redpanda.Value", value: dict[str, Value], depth: int) -> None:
+def _write_dict(target: redpanda.Value, value: dict[str, Value], depth: int) -> None:
     inner = target.struct_value
     inner.SetInParent()
     write_fields(inner, value, _deeper(depth, "a dict"))
@@ -158,7 +156,7 @@ def _deeper(depth: int, what: str) -> int:
     return depth - 1
 
 
-def _refuse(_target: "redpanda.Value", value: object, _depth: int) -> None:
+def _refuse(_target: redpanda.Value, value: object, _depth: int) -> None:
     raise BadValue(got=f"a {type(value).__name__}", want=_KINDS)
 
 
@@ -179,7 +177,7 @@ _WRITERS = cast(
 )
 
 
-def _read_timestamp(source: "redpanda.Value") -> datetime:
+def _read_timestamp(source: redpanda.Value) -> datetime:
     stamp = source.timestamp_value
     try:
         return _EPOCH + timedelta(seconds=stamp.seconds, microseconds=stamp.nanos // 1000)
@@ -187,7 +185,7 @@ def _read_timestamp(source: "redpanda.Value") -> datetime:
         raise BadValue(got=f"a timestamp {stamp.seconds} s from 1970", want="one in the years 1 to 9999") from None
 
 
-def _read_list(source: "redpanda.Value") -> list[Value]:
+def _read_list(source: redpanda.Value) -> list[Value]:
     result: list[Value] = []
     for index, item in enumerate(source.list_value.values):
         try:
@@ -197,7 +195,7 @@ def _read_list(source: "redpanda.Value") -> list[Value]:
     return result
 
 
-_READERS: dict[str, "Callable[[redpanda.Value], Value]"] = {
+_READERS: dict[str, Callable[[redpanda.Value], Value]] = {
     "null_value": lambda _: None,
     "string_value": lambda source: source.string_value,
     "integer_value": lambda source: source.integer_value,

@@ -235,6 +235,9 @@ def _explained(error: GoPluginError, cookie: str | None, stderr: Sequence[str]) 
             missing = "its host's magic cookie" if cookie is None else f"another magic cookie than {cookie}"
             return f"the plugin wants {missing}: pass it with --cookie KEY=VALUE. It printed:{_block(stderr)}"
         return str(error)
+    notes: Sequence[str] = getattr(error, "__notes__", ())
+    if notes:  # who said it, and its last words
+        return "\n".join([str(error), *notes])
     tail = stderr[-STDERR_SHOWN:]
     return str(error) + (f"\nits last stderr lines:{_block(tail)}" if tail else "")
 

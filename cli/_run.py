@@ -10,6 +10,7 @@ import signal
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager, nullcontext
+from time import monotonic
 from types import FrameType
 from typing import Annotated
 
@@ -26,6 +27,7 @@ DEFAULT_PLUGINS = ("plugin.yaml", "*.plugin.yaml", "*/plugin.yaml", "plugins/*/p
 """Where descriptors are looked for, from the pipeline file's directory, unless ``--plugins`` says otherwise."""
 
 _PIPE_WIDTH = 1000  # columns where there is no terminal, so that no line is folded
+_METRICS_EVERY = 5.0  # seconds; Prometheus reads every 15 s unless told otherwise
 _TEXT_MAX = 500  # characters of a plugin's words in one message
 
 _STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -42,9 +44,10 @@ def run(
             + ".",
         ),
     ] = None,
-    restarts: Annotated[int, typer.Option(min=0, help="How often each plugin may be started anew.")] = 3,
+    restarts: Annotated[int, typer.Option(min=0, metavar="N", help="How often each plugin may be started anew.")] = 3,
     retries: Annotated[
-        int, typer.Option(min=0, help="How often a batch may be sent again to a plugin that was lost with it.")
+        int,
+        typer.Option(min=0, metavar="N", help="How often a batch may be sent again to a plugin that was lost with it."),
     ] = 1,
     start_timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="For the start of each plugin.")
@@ -52,17 +55,28 @@ def run(
     call_timeout: Annotated[
         float, typer.Option(min=0.1, metavar="SECONDS", help="For each answer of a plugin.")
     ] = 60.0,
+    connect_timeout: Annotated[
+        float, typer.Option(min=0.1, metavar="SECONDS", help="For which a plugin may fail to connect.")
+    ] = 60.0,
+    attempts: Annotated[
+        int,
+        typer.Option(min=1, metavar="N", help="How often a batch may fail to be delivered before the run does."),
+    ] = 3,
     allow_failed: Annotated[
         bool, typer.Option("--allow-failed", help="End with 0 even if a processor failed on messages.")
     ] = False,
+    metrics: Annotated[
+        str | None,
+        typer.Option(metavar="FILE", help="Keep a file with what the run has done, as Prometheus reads it."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show all that plugins log and print.")] = False,
 ) -> None:
     """Run a pipeline: read messages, send them through plugins, write them.
 
     Ends with 0 when every message was read and written or dropped on purpose, with 1 when something failed, and with
-    2 when a file or an argument is wrong. A message that a processor fails on is written all the same, unchanged, and
-    counted; the end is then 1. SIGINT and SIGTERM end the reading and let what was read go through, which ends with 0
-    as in Redpanda Connect; a second one gives up.
+    2 when an argument, or what a file says, is wrong. A message that a processor fails on is written all the same,
+    unchanged, and counted; the end is then 1. SIGINT, SIGTERM and SIGHUP end the reading and let what was read go
+    through, which ends with 0 as in Redpanda Connect; a second one gives up.
 
     Plugins find this Python first on their PATH, so that "python3" in a plugin.yaml is the one that goplugin is
     installed for.
@@ -73,19 +87,33 @@ def run(
         runner = host.Runner(
             parsed,
             env={"PATH": _path()},
-            restarts=restarts,
-            retries=retries,
-            start_timeout=start_timeout,
-            call_timeout=call_timeout,
+            limits=host.Limits(
+                restarts=restarts,
+                retries=retries,
+                start_timeout=start_timeout,
+                call_timeout=call_timeout,
+                connect_timeout=connect_timeout,
+            ),
+            attempts=attempts,
         )
-        code = _run(runner, parsed, shown, verbose=verbose, allow_failed=allow_failed)
+        code = _run(runner, parsed, shown, metrics, verbose=verbose, allow_failed=allow_failed)
     except GoPluginError as error:
-        shown.print(Text.assemble(("error: ", "bold red"), str(error)))
+        cause = error.cause if isinstance(error, host.RunFailed) else error
+        text = "\n".join([str(error), *getattr(cause, "__notes__", ())])
+        shown.print(Text.assemble(("error: ", "bold red"), text))
         code = 2 if isinstance(error, Misuse) else 1
     raise typer.Exit(code)
 
 
-def _run(runner: host.Runner, parsed: host.Pipeline, shown: Console, *, verbose: bool, allow_failed: bool) -> int:
+def _run(
+    runner: host.Runner,
+    parsed: host.Pipeline,
+    shown: Console,
+    metrics: str | None,
+    *,
+    verbose: bool,
+    allow_failed: bool,
+) -> int:
     """Run, and sum up; return the exit code."""
     to_stdout = isinstance(parsed.output, host.StdoutOutput)
     summary = shown if to_stdout else Console(highlight=False, width=None if sys.stdout.isatty() else _PIPE_WIDTH)
@@ -105,9 +133,12 @@ def _run(runner: host.Runner, parsed: host.Pipeline, shown: Console, *, verbose:
         if signals:
             bar.say("stopping")
         bar.update(stats)
+        kept.keep(stats)
 
     failure: host.RunFailed | None = None
     log = _Log(shown, verbose=verbose)
+    kept = _Metrics(metrics, shown)
+    kept.keep(runner.stats)
     with bar, _logging(log), _handling(stop):
         try:
             runner.run(progress)
@@ -116,14 +147,15 @@ def _run(runner: host.Runner, parsed: host.Pipeline, shown: Console, *, verbose:
                 raise  # a fault of ours, which deserves its traceback
             failure = error
     stats = runner.stats
+    kept.keep(stats, last=True)
     if failure is None or stats.read.messages:
-        _sum_up(stats, summary, shown)
+        _sum_up(stats, summary, shown, verbose=verbose)
     if failure is not None:
         if len(signals) > 1:
             shown.print(Text.assemble(("error: ", "bold red"), f"given up; {stats.lost} messages were not written"))
             return 128 + signals[1]
         raise failure
-    return 1 if stats.failed and not allow_failed else 0
+    return 1 if stats.undelivered or stats.unwritable or (stats.failed and not allow_failed) else 0
 
 
 def _parse(pipeline: str, plugins: list[str] | None) -> host.Pipeline:
@@ -182,6 +214,39 @@ class _Bar:
         self._progress.update(self._task, total=total, completed=stats.read.bytes, messages=done, rate=rate)
 
 
+class _Metrics:
+    """The file that `--metrics` names, replaced as a whole now and then, or nothing."""
+
+    def __init__(self, path: str | None, shown: Console) -> None:
+        self._path, self._shown = path, shown
+        self._next = 0.0
+        self._well: bool | None = None  # how it went the last time, if it did
+
+    def keep(self, stats: host.Stats, *, last: bool = False) -> None:
+        """Write it, if that is due. Once it was written, a failure is only warned of: messages count for more.
+
+        Raises:
+            MachineFault: it cannot be written the first time.
+        """
+        if self._path is None or (monotonic() < self._next and not last):
+            return
+        self._next = monotonic() + _METRICS_EVERY
+        beside = f"{self._path}.{os.getpid()}"
+        try:
+            with open(beside, "w", encoding="utf-8") as stream:
+                stream.write(host.prometheus(stats))
+            os.replace(beside, self._path)
+        except OSError as error:
+            what = f"cannot write the metrics {self._path}: {error.strerror}"
+            if self._well is None:
+                raise MachineFault(what) from None
+            if self._well:
+                self._shown.print(Text.assemble(("warning", "yellow"), f": {what}"))
+            self._well = False
+        else:
+            self._well = True
+
+
 class _Log(logging.Handler):
     """Shows log records of the plugins above the bar.
 
@@ -236,7 +301,9 @@ def _logging(handler: logging.Handler) -> Generator[None]:
 
 @contextmanager
 def _handling(stop: Callable[[int, FrameType | None], None]) -> Generator[None]:
-    before = {number: signal.signal(number, stop) for number in _STOP_SIGNALS}
+    # What is ignored stays ignored: nohup does so with SIGHUP.
+    heard = (number for number in _STOP_SIGNALS if signal.getsignal(number) is not signal.SIG_IGN)
+    before = {number: signal.signal(number, stop) for number in heard}
     try:
         yield
     finally:
@@ -244,36 +311,46 @@ def _handling(stop: Callable[[int, FrameType | None], None]) -> Generator[None]:
             signal.signal(number, handler)
 
 
-def _sum_up(stats: host.Stats, summary: Console, shown: Console) -> None:
-    summary.print(_table(stats))
+def _sum_up(stats: host.Stats, summary: Console, shown: Console, *, verbose: bool) -> None:
+    table = _table(stats)
+    table.width = summary.measure(table, options=summary.options.update(max_width=_PIPE_WIDTH)).maximum
+    summary.print(table, soft_wrap=True)  # a terminal that is too narrow breaks lines, where rich would cut numbers
     seconds = f"{stats.seconds:.2f} s"
     rate = stats.read.messages / stats.seconds if stats.seconds else 0.0
     summary.print(f"{stats.read.messages:,} messages in {seconds}: {rate:,.0f} messages/s")
     for stage in stats.stages:
         if stage.failed:
             first = quoted(stage.first_error, _TEXT_MAX)
-            shown.print(f"{stage.name} failed on {stage.failed:,} messages; the first error: {first}", markup=False)
+            what = f"{stage.name} failed on {stage.failed:,} messages; the first error: {first}"
+            shown.print(what if verbose else f"{what} (--verbose shows its traceback)", markup=False)
     if stats.unwritable:
         first = quoted(stats.first_unwritable, _TEXT_MAX)
         shown.print(f"output: {stats.unwritable:,} messages cannot be written; the first: {first}", markup=False)
+    if stats.rejected:
+        what = f"output: {stats.rejected:,} messages could not be delivered, {stats.replayed:,} were tried again"
+        shown.print(f"{what}, {stats.undelivered:,} were given up; the first: {stats.first_rejection}", markup=False)
     if stats.unfinished:
         shown.print(f"input: the last {stats.unfinished:,} bytes were no whole line, and no message was made of them")
 
 
 def _table(stats: host.Stats) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("")
-    for heading in ("messages", "batches", "bytes", "messages/s", "time", "failed", "filtered", "restarts"):
-        table.add_column(heading, justify="right")
     ends = [("input", stats.read), ("output", stats.written)]
     first, last = ([name, f"{end.messages:,}", f"{end.batches:,}", f"{end.bytes:,}", *[""] * 5] for name, end in ends)
-    if stats.unwritable:
-        last[6] = f"{stats.unwritable:,}"
-    table.add_row(*first)
+    first[8], last[8] = (f"{end.restarts:,}" if end.restarts else "" for _, end in ends)
+    if stats.unwritable or stats.rejected:
+        last[6] = f"{stats.unwritable + stats.rejected:,}"
+    rows = [first]
     for stage in stats.stages:
         rate = f"{stage.taken / stage.seconds:,.0f}" if stage.seconds else ""
         counts = (f"{count:,}" for count in (stage.failed, stage.filtered, stage.restarts))
-        time = f"{stage.seconds:.2f} s"
-        table.add_row(Text(stage.name), f"{stage.taken:,}", f"{stage.batches:,}", "", rate, time, *counts)
-    table.add_row(*last)
+        rows.append([stage.name, f"{stage.taken:,}", f"{stage.batches:,}", "", rate, f"{stage.seconds:.2f} s", *counts])
+    rows.append(last)
+    headings = ("", "messages", "batches", "bytes", "messages/s", "time", "failed", "filtered", "restarts")
+    # Without the last two, which seldom have something to tell, it fits on a terminal of 80 columns.
+    width = 9 if any(count not in ("", "0") for row in rows for count in row[7:]) else 7
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for heading in headings[:width]:
+        table.add_column(heading, justify="right" if heading else "left", no_wrap=True)
+    for row in rows:
+        table.add_row(*map(Text, row[:width]))
     return table

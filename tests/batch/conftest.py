@@ -5,6 +5,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from leftovers import nothing_left as nothing_left
+from leftovers import warm_grpc as warm_grpc
 
 from goplugin.batch.host import Descriptor, parse_descriptor
 
@@ -33,7 +35,7 @@ class Actor:
             return False
         return True
 
-    def __call__(self, message):
+    def process(self, message):
         words = message.payload.split()
         match words:
             case [b"exit", code]:
@@ -41,6 +43,9 @@ class Actor:
             case [b"signal", number]:
                 # To this thread, so that it acts before the next line.
                 signal.pthread_kill(threading.get_ident(), int(number))
+            case [b"leave", seconds]:
+                os.kill(os.getpid(), 15)
+                time.sleep(float(seconds))  # past what the plugin gives a call, once it leaves
             case [b"exit-once", code] if self.first_time("exited"):
                 os._exit(int(code))
             case [b"segv-once"] if self.first_time("crashed"):
@@ -73,7 +78,52 @@ if __name__ == "__main__":
     batch.serve(Actor)
 """
 
+PRELUDE = """
+import ctypes, os, signal, sys, threading, time
+from pathlib import Path
+from goplugin.proto import redpanda
+from batch_services import serve
+
+def die(how):
+    match how:
+        case "exit":
+            os._exit(1)
+        case "segv":
+            ctypes.string_at(0)
+        case "kill":
+            os.kill(os.getpid(), signal.SIGKILL)
+            time.sleep(60)
+
+class Answers:
+    def init(self, request):
+        fields = request.config.struct_value.fields
+        self.here = Path(fields["here"].string_value)
+        self.note("init")
+        return self.initialised()
+
+    def note(self, what):
+        with (self.here / "notes").open("a") as notes:
+            notes.write(what + "\\n")
+
+    def first_time(self, what):
+        try:
+            (self.here / what).touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        return True
+"""
+
 FIELDS = "[{name: here, type: string, default: ''}, {name: refuse, type: bool, default: false}]"
+
+VARIABLES = """
+import os
+from goplugin import batch
+@batch.processor
+def variables(message):
+    return batch.Message(" ".join(sorted(name for name in os.environ if name.startswith("OURS_"))).encode())
+if __name__ == "__main__":
+    batch.serve(variables)
+"""
 
 
 @pytest.fixture
@@ -86,6 +136,36 @@ def plugin(tmp_path: Path) -> Callable[..., Descriptor]:
         path.write_text(
             f"name: {name}\ncommand: ['{sys.executable}', '{name}.py']\ntype: processor\nfields: {FIELDS}\n"
         )
+        return parse_descriptor(path.read_text(), str(path))
+
+    return make
+
+
+@pytest.fixture
+def variables(plugin: Callable[..., Descriptor], monkeypatch: pytest.MonkeyPatch) -> Descriptor:
+    """Describe a processor that gives the names of its variables from OURS_ on; two of them are this process's."""
+    monkeypatch.setenv("OURS_PUBLIC", "1")
+    monkeypatch.setenv("OURS_SECRET", "2")
+    return plugin(VARIABLES, "variables")
+
+
+@pytest.fixture(params=["go-plugin", "redpanda"])
+def launch(request: pytest.FixtureRequest) -> str:
+    """Give the way in which a plugin is started: by go-plugin's handshake, or as Redpanda's SDKs do it."""
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def answering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Descriptor]:
+    """Make a descriptor of a plugin that answers just as its program says."""
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent.parent / "support"))
+
+    def make(kind: str, program: str, launch: str = "go-plugin") -> Descriptor:
+        (tmp_path / f"{kind}.py").write_text(f"{PRELUDE}\n{program}\nserve({kind!r}, Answering())\n")
+        path = tmp_path / f"{kind}.plugin.yaml"
+        command = [sys.executable, f"{kind}.py", launch]
+        path.write_text(f"name: its_{kind}\ncommand: {command}\ntype: {kind}\nfields: {FIELDS}\n")
         return parse_descriptor(path.read_text(), str(path))
 
     return make

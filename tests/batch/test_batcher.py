@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from goplugin.batch import Message
 from goplugin.batch._batcher import Batcher
 from goplugin.batch._components import Policy
+from goplugin.proto import lazy, redpanda
 
 
 def gathered(policy: Policy, sizes: list[int]) -> list[list[int]]:
@@ -61,3 +62,13 @@ def test_without_a_period_nothing_is_ever_due() -> None:
     assert batcher.due is None
     assert batcher.add(Message(b"1"), 1e9) is None
     assert batcher.tick(1e9) is None
+
+
+def test_a_message_without_bytes_has_no_size() -> None:
+    batcher = Batcher(Policy(byte_size=1), 0.0)
+    assert batcher.add(Message(structured=float("nan")), 0.0) is None
+    wire = redpanda.Value()
+    wire.timestamp_value.seconds = 2**40  # which no datetime is
+    lost = lazy.Message(structured=wire.SerializeToString())
+    assert batcher.add(next(Message.over([lost])), 0.0) is None
+    assert batcher.add(Message(b"x"), 0.0) is not None

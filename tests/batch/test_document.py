@@ -45,6 +45,12 @@ def test_a_value_reads_as_yaml_1_2(text: str, value: Value) -> None:
         ("a: 1\n---\nb: 2", 2, "no YAML"),
         ("a: *x", 1, "no YAML"),
         ("[" * 100_000, None, "brackets without end"),
+        ("&x [*x]", None, "aliases that multiply"),
+        (
+            "- &a 1\n" + "".join(f"- &{'bcdefghi'[n]} [{', '.join(10 * ['*' + 'abcdefgh'[n]])}]\n" for n in range(8)),
+            None,
+            "aliases that multiply",
+        ),
     ],
 )
 def test_what_is_no_yaml_document_is_refused(text: str, line: int | None, got: str) -> None:
@@ -92,7 +98,6 @@ READS: dict[str, Callable[[Located], object]] = {
         ("!!timestamp 2026-01-01", "value", "f.yaml:2: a.b: got '2026-01-01', want what the tag"),
         ("!!int x", "value", "f.yaml:2: a.b: got 'x', want what the tag"),
         ("!mine x", "value", "f.yaml:2: a.b: got 'x', want what the tag !mine says, or no tag"),
-        ("&x [*x]", "value", "got a value nested deeper than that, want at most 30 levels"),
     ],
 )
 def test_a_wrong_value_says_where_it_is_what_is_there_and_what_was_wanted(text: str, read: str, message: str) -> None:
@@ -122,6 +127,23 @@ def test_one_component_is_chosen_by_its_name_and_a_label_names_it() -> None:
     assert choose(root("file: 1"), table, "input") == ("file", 1)
     assert choose(root("label: mine\nfile: 1"), table, "input") == ("mine", 1)
     assert choose(root('label: ""\nfile: 1'), table, "input") == ("file", 1)
+
+
+@pytest.mark.parametrize("label", ["A", "a b", "_a", "-a", "ä", "a\n"])
+def test_a_label_is_one_that_redpanda_connect_takes(label: str) -> None:
+    want = r"want a label of a-z, 0-9, _ and - that begins with a letter or a digit$"
+    with pytest.raises(BadFile, match=want) as caught:
+        locate(label, "f.yaml").label()
+    assert caught.value.got == f"string {label!r}"
+    assert locate("0a_-", "f.yaml").label() == "0a_-"
+
+
+def test_each_label_is_there_once() -> None:
+    first, second = root("[{label: a}, {label: a}]").items()
+    for _ in range(2):
+        assert first.mapping()["label"].label() == "a"
+        with pytest.raises(BadFile, match=r"\[1\]\.label: got 'a', the label in line 1, want another label"):
+            second.mapping()["label"].label()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """A message has one payload in two forms, keeps what nobody looked at, and shares nothing with its copies."""
 
+import pickle
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import cast
 
@@ -8,13 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from goplugin.batch import BadValue, Message, Value
-from goplugin.proto import redpanda
+from goplugin.proto import lazy, redpanda
 
 
 def over_the_wire(message: Message) -> Message:
-    batch = redpanda.MessageBatch()
-    message.to_wire(batch.messages.add())
-    (back,) = Message.from_wire(redpanda.MessageBatch.FromString(batch.SerializeToString()))
+    batch = lazy.MessageBatch(messages=[message.to_wire()])
+    (back,) = Message.from_wire(lazy.MessageBatch.FromString(batch.SerializeToString()))
     return back
 
 
@@ -43,13 +44,14 @@ def test_a_structured_null_is_not_an_empty_payload() -> None:
 
 
 def test_a_missing_payload_is_an_empty_one() -> None:
-    (message,) = Message.from_wire(redpanda.MessageBatch(messages=[redpanda.Message()]))
+    (message,) = Message.from_wire(lazy.MessageBatch(messages=[lazy.Message()]))
     assert (message.payload, message.metadata, message.error) == (b"", {}, None)
 
 
-def test_an_error_with_an_empty_text_is_no_error() -> None:
-    (message,) = Message.from_wire(redpanda.MessageBatch(messages=[redpanda.Message(error=redpanda.Error())]))
-    assert message.error is None
+def test_an_error_without_a_text_is_its_kind() -> None:
+    error = redpanda.Error(backoff=timedelta(seconds=1)).SerializeToString()
+    (message,) = Message.from_wire(lazy.MessageBatch(messages=[lazy.Message(error=error)]))
+    assert message.error == "backoff"
 
 
 @pytest.mark.parametrize("look", [False, True])
@@ -143,7 +145,29 @@ def test_what_the_wire_cannot_hold_is_refused_with_its_path() -> None:
         over_the_wire(Message(b"", metadata={"m": [2**64]}))
     assert caught.value.path == ("m", 0)
     with pytest.raises(TypeError):
-        over_the_wire(Message(cast("bytes", "text")))
+        Message(cast("bytes", "text"))
+    with pytest.raises(TypeError):
+        Message(b"").payload = cast("bytes", 7)
+
+
+@pytest.mark.parametrize("part", ["structured", "metadata", "error"])
+def test_a_part_that_cannot_be_parsed_is_refused_when_somebody_looks(part: str) -> None:
+    (message,) = Message.from_wire(lazy.MessageBatch(messages=[lazy.Message(**{part: b"\xff"})]))
+    with pytest.raises(BadValue, match="that is no"):
+        getattr(message, part)
+
+
+def test_a_message_can_be_pickled_on_its_way_to_another_process() -> None:
+    for message in (Message(b"a", metadata={"k": [1]}, error="e"), over_the_wire(Message(structured={"n": None}))):
+        assert pickle.loads(pickle.dumps(message)) == message
+
+
+def test_a_structured_message_of_an_integer_beyond_64_bits_is_text_but_not_sent() -> None:
+    message = Message(b"18446744073709551616")
+    assert message.structured == 2**64
+    assert message.payload == b"18446744073709551616"
+    with pytest.raises(BadValue, match="65 bits"):
+        message.to_wire()
 
 
 @pytest.mark.parametrize("wired", [False, True])
@@ -188,3 +212,122 @@ def test_a_message_shows_what_it_holds() -> None:
 def test_a_message_is_not_hashable_for_it_can_change() -> None:
     with pytest.raises(TypeError):
         hash(Message(b""))
+
+
+def _kept(message: Message) -> Message:
+    return message
+
+
+def _dropped(_: Message) -> None:
+    return None
+
+
+def _upper(message: Message) -> Message:
+    message.payload = message.payload.upper()
+    return message
+
+
+def _emptied_and_looked_at(message: Message) -> Message:
+    message.payload = b""
+    return message if message.error is None else Message(b"marked")
+
+
+def _structured(message: Message) -> Message:
+    message.payload = b"0"
+    message.structured = {"was": message.text}
+    return message
+
+
+def _tagged(message: Message) -> Message:
+    message.metadata["seen"] = message.is_structured
+    message.text += "é"
+    return message
+
+
+def _told_apart(message: Message) -> Message:
+    same = [message, message.copy(), pickle.loads(pickle.dumps(message))]
+    return Message(repr(same).encode(), structured=None, error=str(same[0] == same[1] == same[2]))
+
+
+def _no_bytes(message: Message) -> Message:
+    message.payload = cast("bytes", "text")
+    return message
+
+
+def _no_bytes_and_looked_at(message: Message) -> Message:
+    message.payload = cast("bytes", 7)
+    return Message(str(message.error).encode())
+
+
+def _misspelled(message: Message) -> Message:
+    return Message(cast("bytes", getattr(message, "payloda")))  # noqa: B009
+
+
+def _misplaced(message: Message) -> Message:
+    setattr(message, "payloda", b"")  # noqa: B010
+    return message
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        _kept,
+        _dropped,
+        _upper,
+        _emptied_and_looked_at,
+        _structured,
+        _tagged,
+        _told_apart,
+        _no_bytes,
+        _no_bytes_and_looked_at,
+        _misspelled,
+        _misplaced,
+    ],
+)
+def test_a_message_that_a_processor_has_in_hand_is_like_any_other(
+    function: Callable[[Message], Message | None],
+) -> None:
+    def batch() -> lazy.MessageBatch:
+        messages = [Message(b"a"), Message(b""), Message(structured=["s"]), Message(b"b", metadata={"k": 1}, error="e")]
+        return lazy.MessageBatch(messages=[*(message.to_wire() for message in messages), lazy.Message()])
+
+    def sent(result: object) -> bytes:
+        return result.to_wire().SerializeToString() if isinstance(result, Message) else repr(result).encode()
+
+    handed, plain = batch(), batch()
+    outcomes: dict[int, object] = {}
+    Message.each(
+        handed.messages,
+        function,
+        lambda index, result: outcomes.update({index: sent(result)}),
+        lambda index, error: outcomes.update({index: type(error)}),
+    )
+    for index, message in enumerate(Message.from_wire(plain)):
+        try:
+            expected: object = sent(function(message))
+        except (TypeError, AttributeError) as error:
+            expected = type(error)
+        assert outcomes.get(index, handed.messages[index].SerializeToString()) == expected, index
+
+
+def _never(index: int, said: object) -> None:
+    raise AssertionError((index, said))
+
+
+def test_of_a_message_that_only_has_another_payload_there_is_nothing_to_say() -> None:
+    handed = lazy.MessageBatch(messages=[lazy.Message(bytes=b"a"), lazy.Message()])
+    Message.each(handed.messages, _upper, _never, _never)
+    assert [wire.bytes for wire in handed.messages] == [b"A", b""]
+
+
+def test_what_a_message_in_hand_lacks_is_named_as_for_any_other() -> None:
+    said: list[str] = []
+
+    def look(message: Message) -> Message:
+        with pytest.raises(AttributeError) as caught:
+            _misspelled(message)
+        said.append(str(caught.value))
+        return message
+
+    Message.each([lazy.Message(bytes=b"a"), lazy.Message()], look, _never, _never)
+    assert said == ["'Message' object has no attribute 'payloda'"] * 2

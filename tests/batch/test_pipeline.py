@@ -64,7 +64,8 @@ def around(processors: str) -> str:
         ("inptu: 1", "p.yaml:1: inptu: got an unknown key, want 'input'? Known: input, output, pipeline"),
         ("input: {stdin: {}}\noutput: {stdout: {}}\nlogger: {}", "p.yaml:3: logger: got an unknown key"),
         ("input: {stdin: {}}\noutput: {file: {path: '${NOPE}'}}", "p.yaml:2: got ${NOPE} which is not set, want a v"),
-        ("input: {stdin: {}}\noutput: {stdout: {}}\npipeline: {threads: 4}", "p.yaml:3: pipeline.threads: got int 4, "),
+        ("input: {stdin: {}}\noutput: {stdout: {}}\npipeline: {threads: 0}", "p.yaml:3: pipeline.threads: got int 0, "),
+        ("input: {stdin: {}}\noutput: {stdout: {}}\npipeline: {threads: 65}", "pipeline.threads: got int 65, want fr"),
         ("input: {stdin: {}}\noutput: {stdout: {}}\npipeline: {threads: true}", "pipeline.threads: got bool True, w"),
         ("input: {stdin: {}}\noutput: {stdout: {}}\npipeline: {procs: []}", "pipeline.procs: got an unknown key,"),
         (around("{}"), "p.yaml:4: pipeline.processors: got a mapping, want a list"),
@@ -73,6 +74,13 @@ def around(processors: str) -> str:
         (around("[shout]"), "pipeline.processors[0]: got string 'shout', want one processor, as a mapping of its na"),
         (around("[feed: {}]"), "pipeline.processors[0].feed: got an unknown processor, want one of count, shout"),
         (around("[shout: {sufix: x}]"), "p.yaml:4: pipeline.processors[0].shout.sufix: got an unknown key, want 'su"),
+        (around("[{label: a, count: {}}, {label: a, shout: {}}]"),
+         "p.yaml:4: pipeline.processors[1].label: got 'a', the label in line 4, want another label"),
+        (around("[{label: a, count: {}}]").replace("stdin", "label: a, stdin"),
+         "p.yaml:4: pipeline.processors[0].label: got 'a', the label in line 1, want another label"),
+        (around("[&a {label: a, count: {}}, *a]"), "pipeline.processors[1].label: got 'a', the label in line 4"),
+        ("input: {batched: {child: {label: a, stdin: {}}, policy: {count: 1}}}\noutput: {label: a, drop: {}}",
+         "p.yaml:2: output.label: got 'a', the label in line 1, want another label"),
         (around("[count: {x: 1}]"), "pipeline.processors[0].count.x: got an unknown key, want no key at all"),
         (around("[count: {}, shout: {suffix: 1}]"), "pipeline.processors[1].shout.suffix: got int 1, want a string"),
     ],
@@ -82,3 +90,8 @@ def test_a_wrong_pipeline_names_file_line_field_got_and_want(text: str, message:
         parsed(text)
     assert message in str(caught.value)
     assert caught.value.file == "p.yaml"
+
+
+def test_where_no_plugin_is_known_the_error_says_that_no_descriptor_was_found() -> None:
+    with pytest.raises(BadFile, match=r"got an unknown processor, want a plugin, but no plugin\.yaml of type"):
+        parse_pipeline(around("[shout: {}]"), "p.yaml", {}, {})

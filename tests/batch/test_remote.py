@@ -12,9 +12,10 @@ from time import monotonic
 
 import psutil
 import pytest
+from batch_services import notes
 
 from goplugin.batch import BadFile, Config, Message
-from goplugin.batch.host import Descriptor, Kind, Processor
+from goplugin.batch.host import Descriptor, Kind, Limits, Processor
 from goplugin.handshake import MachineFault, Misuse, PluginFault, PluginLost
 
 Make = Callable[..., Descriptor]
@@ -22,8 +23,8 @@ LIMIT = 20.0  # seconds for what takes milliseconds
 
 
 @contextmanager
-def started(descriptor: Descriptor, here: Path, **options: float) -> Generator[Processor]:
-    with Processor(descriptor, {"here": str(here)}, **options) as processor:  # type: ignore[arg-type]
+def started(descriptor: Descriptor, here: Path, **limits: float) -> Generator[Processor]:
+    with Processor(descriptor, {"here": str(here)}, limits=Limits(**limits)) as processor:  # type: ignore[arg-type]
         yield processor
 
 
@@ -68,7 +69,14 @@ if __name__ == "__main__":
         assert sent(processor, b"") == [(f"{tmp_path} x".encode(), None)]
 
 
+def test_it_inherits_the_variables_that_it_may(variables: Descriptor) -> None:
+    for inherit_env, inherited in ((True, b"OURS_PUBLIC OURS_SECRET"), (["PATH", "OURS_P*"], b"OURS_PUBLIC")):
+        with Processor(variables, {}, inherit_env=inherit_env) as processor:
+            assert sent(processor, b"") == [(inherited, None)]
+
+
 @pytest.mark.parametrize("death", [b"exit-once 0", b"exit-once 7", b"segv-once"])
+@pytest.mark.fault(21)
 def test_a_lost_plugin_is_started_and_configured_anew_and_gets_the_batch_again(
     plugin: Make, tmp_path: Path, death: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -95,6 +103,7 @@ def test_a_plugin_that_dies_between_two_batches_is_started_anew(plugin: Make, tm
         assert processor.restarted == 1
 
 
+@pytest.mark.fault(21)
 def test_a_batch_that_kills_twice_is_not_sent_a_third_time(plugin: Make, tmp_path: Path) -> None:
     with started(plugin(), tmp_path) as processor:
         with pytest.raises(PluginLost) as caught:
@@ -105,12 +114,23 @@ def test_a_batch_that_kills_twice_is_not_sent_a_third_time(plugin: Make, tmp_pat
         assert processor.restarted == 2
 
 
+@pytest.mark.fault(21)
 def test_with_no_retry_the_first_loss_is_the_last(plugin: Make, tmp_path: Path) -> None:
     with started(plugin(), tmp_path, retries=0) as processor:
         with pytest.raises(PluginLost) as caught:
             sent(processor, b"signal 11")
         assert (caught.value.signal, processor.restarted) == ("SIGSEGV", 0)
     assert len(starts(tmp_path)) == 1
+
+
+@pytest.mark.fault(21)
+def test_a_plugin_that_leaves_in_the_middle_of_a_batch_is_lost_and_no_failure(plugin: Make, tmp_path: Path) -> None:
+    """It cancels the call, which must not be taken for its answer."""
+    with started(plugin(), tmp_path, retries=0) as processor:
+        with pytest.raises(PluginLost):
+            sent(processor, b"leave 20")
+        assert processor.restarted == 0
+        assert sent(processor, b"a") == [(b"A", None)]
 
 
 def test_the_restarts_have_a_limit_in_all(plugin: Make, tmp_path: Path) -> None:
@@ -166,7 +186,7 @@ if __name__ == "__main__":
 
 
 def test_a_plugin_without_the_service_is_told_so(plugin: Make) -> None:
-    with pytest.raises(PluginFault, match="the plugin answered Init with UNIMPLEMENTED"):
+    with pytest.raises(PluginFault, match=r"is no processor, although its plugin\.yaml says so: it does not"):
         Processor(plugin(SILENT, "silent"), {}).start()
     assert psutil.Process().children() == []
 
@@ -181,28 +201,39 @@ def test_an_answer_that_does_not_come_in_time_is_a_fault(plugin: Make, tmp_path:
 
 
 WHOLE = """
+import grpc, time
 from goplugin import pluginlib
 from goplugin.batch import HANDSHAKE
-from goplugin.batch._service import ProcessorService, add_to_server
 from goplugin.proto import redpanda
 
-class Service(ProcessorService):
-    def process(self, request):
-        response = redpanda.BatchProcessorProcessBatchResponse()
-        if request.batch.messages[0].bytes == b"split":
-            for message in request.batch.messages:
-                response.batches.add().messages.append(message)
-            response.batches.add()
-        elif request.batch.messages[0].bytes == b"textless":
-            response.error.not_connected.SetInParent()
-        else:
-            response.error.message = "the whole batch"
-        return response
+def process(request, context):
+    response = redpanda.BatchProcessorProcessBatchResponse()
+    if request.batch.messages[0].bytes == b"split":
+        for message in request.batch.messages:
+            response.batches.add().messages.append(message)
+        response.batches.add()
+    elif request.batch.messages[0].bytes == b"textless":
+        response.error.not_connected.SetInParent()
+    else:
+        response.error.message = "the whole batch"
+    return response
+
+def close(request, context):
+    return redpanda.BatchProcessorCloseResponse()
+
+def register(server, broker):
+    answers = {"Init": lambda request, context: redpanda.BatchProcessorInitResponse(), "ProcessBatch": process}
+    handlers = {
+        method.name: grpc.unary_unary_rpc_method_handler(
+            (answers | {"Close": close})[method.name], method.request_from, method.response_bytes
+        )
+        for method in redpanda.BATCH_PROCESSOR.methods
+    }
+    name = redpanda.BATCH_PROCESSOR.name
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))
 
 if __name__ == "__main__":
-    service = Service(None)
-    service.init = lambda request: redpanda.BatchProcessorInitResponse()
-    pluginlib.serve(HANDSHAKE, plugins={"processor": lambda server, broker: add_to_server(service, server)})
+    pluginlib.serve(HANDSHAKE, plugins={"processor": register})
 """
 
 
@@ -210,6 +241,42 @@ def test_an_error_for_the_whole_batch_marks_each_message(plugin: Make) -> None:
     with Processor(plugin(WHOLE, "whole"), {}) as processor:
         assert sent(processor, b"a", b"b") == [(b"a", "the whole batch"), (b"b", "the whole batch")]
         assert sent(processor, b"textless") == [(b"textless", "not_connected")]
+
+
+STATUS = """
+class Answering(Answers):
+    def initialised(self):
+        return redpanda.BatchProcessorInitResponse()
+
+    def process(self, request):
+        if request.batch.messages[0].bytes == b"fail":
+            raise ValueError("too bad")
+        return redpanda.BatchProcessorProcessBatchResponse(batches=[request.batch])
+
+    def close(self, request):
+        self.note("close")
+        return redpanda.BatchProcessorCloseResponse()
+"""
+
+
+def test_a_status_for_an_answer_marks_each_message_and_the_plugin_is_called_and_closed_as_ever(
+    answering: Make, tmp_path: Path, launch: str
+) -> None:
+    answer = 'the plugin answered ProcessBatch with UNKNOWN: "Exception calling application: too bad"'
+    with started(answering("processor", STATUS, launch), tmp_path) as processor:
+        assert sent(processor, b"fail", b"a") == [(b"fail", answer), (b"a", answer)]
+        assert sent(processor, b"b") == [(b"b", None)]
+        assert sent(processor, b"fail") == [(b"fail", answer)]
+        assert processor.restarted == 0
+    assert notes(tmp_path) == ["init", "close"]
+
+
+def test_a_batch_that_the_plugins_grpc_does_not_take_is_marked(answering: Make, tmp_path: Path) -> None:
+    """As plugins on Redpanda's SDK take no more than gRPC's own 4 MiB; those that pluginlib serves take 256."""
+    with started(answering("processor", STATUS, "redpanda"), tmp_path) as processor:
+        [(_, error)] = sent(processor, b"x" * (5 << 20))
+        assert "with RESOURCE_EXHAUSTED" in str(error)
+        assert sent(processor, b"b") == [(b"b", None)]
 
 
 def test_several_batches_come_back_as_several_and_an_empty_one_as_none(plugin: Make) -> None:
@@ -240,10 +307,8 @@ def test_a_plugin_that_dies_at_close_is_lost_with_its_exit_code(plugin: Make, tm
 def test_a_close_that_is_not_answered_in_time_is_told_after_the_process_was_stopped(
     plugin: Make, tmp_path: Path
 ) -> None:
-    program = WHOLE.replace(
-        "service = Service(None)", "service = Service(None)\n    service.close = lambda: time.sleep(60)"
-    )
-    processor = Processor(plugin("import time\n" + program, "slow"), {}, call_timeout=1.0)
+    program = WHOLE.replace("    return redpanda.BatchProcessorCloseResponse()", "    time.sleep(60)")
+    processor = Processor(plugin(program, "slow"), {}, limits=Limits(close_timeout=1.0))
     processor.start()
     with pytest.raises(PluginFault, match="the plugin gave no answer to Close within 1 s"):
         processor.close()
@@ -324,7 +389,7 @@ def test_what_makes_no_sense_is_refused_before_anything_starts(plugin: Make) -> 
     with pytest.raises(Misuse, match="describes an input"):
         Processor(replace(plugin(), kind=Kind.INPUT), {})
     with pytest.raises(Misuse, match="restarts and retries are not negative"):
-        Processor(plugin(), {}, restarts=-1)
+        Limits(restarts=-1)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from goplugin.batch.host import Descriptor, Pipeline, RunFailed, Runner, Stats, parse_pipeline
+from goplugin.batch.host import Descriptor, Limits, Pipeline, RunFailed, Runner, Stats, parse_pipeline
 from goplugin.handshake import MachineFault, Misuse, PluginFault, PluginLost
 
 Make = Callable[..., Descriptor]
@@ -70,6 +70,15 @@ def test_a_pipeline_runs_to_the_end_of_its_input(pipeline: Piped, tmp_path: Path
     assert psutil.Process().children() == []
 
 
+def test_plugins_get_the_variables_that_they_may_have(variables: Descriptor, tmp_path: Path) -> None:
+    (tmp_path / "in").write_text("x\n")
+    text = f"{{input: {{file: {{paths: [{tmp_path}/in]}}}}, pipeline: {{processors: [variables: {{}}]}}, "
+    text += f"output: {{file: {{path: {tmp_path}/out}}}}}}"
+    made = parse_pipeline(text, "p.yaml", {}, {"variables": variables})
+    Runner(made, inherit_env=["PATH", "OURS_P*"], env={"OURS_GIVEN": "3"}).run()
+    assert written(tmp_path) == ["OURS_GIVEN OURS_PUBLIC"]
+
+
 def test_without_processors_lines_are_copied(pipeline: Piped, tmp_path: Path) -> None:
     assert Runner(pipeline(["a", "b"], actors=0)).run().lost == 0
     assert written(tmp_path) == ["a", "b"]
@@ -120,7 +129,7 @@ def test_a_plugin_that_is_lost_for_good_fails_the_run_and_what_had_passed_it_is_
 
 def test_the_number_of_restarts_and_of_retries_is_the_callers(pipeline: Piped, tmp_path: Path) -> None:
     with pytest.raises(RunFailed):
-        Runner(pipeline(["exit-once 3"]), retries=0).run()
+        Runner(pipeline(["exit-once 3"]), limits=Limits(retries=0)).run()
     assert starts(tmp_path / "actor0") == 1
 
 

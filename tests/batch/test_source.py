@@ -10,17 +10,26 @@ from pathlib import Path
 import pytest
 
 from goplugin.batch import Batch, Message
-from goplugin.batch._components import Batched, FileInput, Input, Lines, Policy, StdinInput
-from goplugin.batch._source import Gathered, Source, open_source
+from goplugin.batch._components import Batched, FileInput, InputSettings, Lines, PluginInput, Policy, StdinInput
+from goplugin.batch._receipt import Parcel
+from goplugin.batch._source import Gathered, Source
+from goplugin.batch._source import open_source as open_any
 from goplugin.handshake import MachineFault
 
 
-def texts(batches: list[Batch]) -> list[list[bytes]]:
-    return [[message.payload for message in batch] for batch in batches]
+def open_source(spec: InputSettings) -> Source:
+    def no_plugin(_: PluginInput) -> Source:
+        raise AssertionError
+
+    return open_any(spec, no_plugin)
+
+
+def texts(parcels: list[Parcel]) -> list[list[bytes]]:
+    return [[message.payload for message in parcel.messages] for parcel in parcels]
 
 
 def drained(source: Source) -> list[list[bytes]]:
-    found: list[Batch] = []
+    found: list[Parcel] = []
     while (batches := source.read(None)) is not None:
         found += batches
     found += source.rest()
@@ -60,9 +69,9 @@ def test_a_file_that_is_named_twice_is_read_once(tree: Path) -> None:
 def test_each_message_of_a_file_says_where_it_is_from_as_in_redpanda_connect(tree: Path) -> None:
     os.utime(tree / "a.txt", (0, 1_767_323_045.75))
     source = open_source(files(tree / "a.txt"))
-    batches = source.read(None)
+    (parcel,) = source.read(None) or []
     source.close()
-    assert batches == [
+    assert parcel == Parcel(
         [
             Message(
                 b"a1",
@@ -73,18 +82,17 @@ def test_each_message_of_a_file_says_where_it_is_from_as_in_redpanda_connect(tre
                 },
             )
         ]
-    ]
+    )
 
 
 def test_messages_do_not_share_the_metadata_that_they_came_with(tree: Path) -> None:
     source = open_source(files(tree / "b.txt"))
-    batches = source.read(None)
+    (first, *_) = source.read(None) or []
     source.close()
-    assert batches is not None
-    batches[0][0].metadata["path"] = "elsewhere"
+    first.messages[0].metadata["path"] = "elsewhere"
     (rest,) = drained(open_source(files(tree / "a.txt")))
     assert rest == [b"a1"]
-    assert Message(b"", metadata=batches[0][0].metadata).metadata["path"] == "elsewhere"
+    assert Message(b"", metadata=first.messages[0].metadata).metadata["path"] == "elsewhere"
 
 
 def test_a_big_file_is_read_in_pieces_and_counted(tmp_path: Path) -> None:
@@ -167,12 +175,13 @@ class Scripted:
         self.timeouts: list[float | None] = []
         self.said: list[str] = []
 
-    def read(self, timeout: float | None) -> list[Batch] | None:
+    def read(self, timeout: float | None) -> list[Parcel] | None:
         self.timeouts.append(timeout)
-        return next(self._answers)
+        answer = next(self._answers)
+        return None if answer is None else [Parcel(batch) for batch in answer]
 
-    def rest(self) -> list[Batch]:
-        return list(self._rest)
+    def rest(self) -> list[Parcel]:
+        return [Parcel(batch) for batch in self._rest]
 
     def unfinished(self) -> int:
         return 3
@@ -240,12 +249,14 @@ def test_standard_input_is_read_as_it_comes_to_its_end(stdin: int) -> None:
 def test_a_read_of_standard_input_waits_no_longer_than_it_is_told(stdin: int) -> None:
     source = open_source(StdinInput())
     assert source.read(0.01) == []
+    source.interrupt()
+    assert source.read(1e9) == []  # more than poll(2) can wait
     source.close()
 
 
 def test_a_read_that_waits_for_standard_input_can_be_interrupted(stdin: int) -> None:
     source = open_source(StdinInput())
-    answers: list[list[Batch] | None] = []
+    answers: list[list[Parcel] | None] = []
     thread = threading.Thread(target=lambda: answers.append(source.read(None)))
     thread.start()
     source.interrupt()
@@ -263,11 +274,18 @@ def test_a_line_of_standard_input_that_is_too_long_is_named(stdin: int) -> None:
     source.close()
 
 
+def test_an_interrupt_that_comes_after_the_end_of_standard_input_reaches_nobody(stdin: int) -> None:
+    source = open_source(StdinInput())
+    source.close()
+    with open(os.devnull, "rb"), open(os.devnull, "rb"):  # whoever has the descriptors now
+        source.interrupt()
+
+
 def test_standard_input_that_is_closed_is_refused_at_once() -> None:
     program = (
         "from goplugin.batch._source import open_source\n"
         "from goplugin.batch._components import StdinInput\n"
-        "open_source(StdinInput())"
+        "open_source(StdinInput(), lambda _: None)"
     )
     done = subprocess.run(
         ["sh", "-c", 'exec "$0" -c "$1" <&-', sys.executable, program], capture_output=True, text=True, timeout=60
@@ -277,7 +295,11 @@ def test_standard_input_that_is_closed_is_refused_at_once() -> None:
 
 def test_no_descriptor_is_left_open(tree: Path, stdin: int) -> None:
     before = len(os.listdir("/dev/fd"))
-    specs: list[Input] = [StdinInput(), files(tree / "b.txt"), Batched(child=StdinInput(), policy=Policy(count=1))]
+    specs: list[InputSettings] = [
+        StdinInput(),
+        files(tree / "b.txt"),
+        Batched(child=StdinInput(), policy=Policy(count=1)),
+    ]
     for spec in specs:
         source = open_source(spec)
         source.interrupt()

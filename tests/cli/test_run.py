@@ -14,6 +14,7 @@ import termios
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from importlib.metadata import version
 from pathlib import Path
 from time import monotonic
 
@@ -35,6 +36,8 @@ def act(message, config):
             raise ValueError("too \\x1b[31mbad")
         case [b"drop"]:
             return None
+        case [b"nan"]:
+            return batch.Message(structured=float("nan"))
         case [b"exit-once", code] if not os.path.exists("died"):
             open("died", "w").close()
             os._exit(int(code))
@@ -95,9 +98,11 @@ class Place:
         )
         return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
-    def start(self, *arguments: str, stdin: int = subprocess.DEVNULL) -> "subprocess.Popen[bytes]":
+    def start(
+        self, *arguments: str, stdin: int = subprocess.DEVNULL, command: tuple[str, ...] = (GOPLUGIN,)
+    ) -> "subprocess.Popen[bytes]":
         process = subprocess.Popen(
-            [GOPLUGIN, "run", *arguments],
+            [*command, "run", *arguments],
             cwd=self.path,
             env=self.environment,
             stdin=stdin,
@@ -159,9 +164,46 @@ def test_a_pipeline_runs_and_a_plain_table_sums_up(place: Place) -> None:
     assert table["input"] == ["3", "2", "6"]
     assert table["output"] == ["3", "2", "9"]
     assert table["actor"][:2] == ["3", "2"]
-    assert table["actor"][-3:] == ["0", "0", "0"]
+    assert table["actor"][-1:] == ["0"]
     assert "\x1b" not in done.stdout
     assert re.search(r"^3 messages in [0-9.]+ s: [0-9,]+ messages/s$", done.stdout, re.MULTILINE)
+
+
+def test_metrics_are_kept_in_a_file_for_prometheus(place: Place) -> None:
+    assert place.run("p.yaml", "--metrics", "run.prom").returncode == 0
+    assert 'goplugin_messages_total{end="output"} 3\n' in (place.path / "run.prom").read_text()
+    assert not list(place.path.glob("run.prom.*"))
+    done = place.run("p.yaml", "--metrics", "no/run.prom")
+    assert done.returncode == 1
+    assert done.stderr == "error: cannot write the metrics no/run.prom: No such file or directory\n"
+
+
+OFTEN = """
+from goplugin.cli import _run, main
+_run._METRICS_EVERY = 0.0
+main()
+"""
+
+
+def test_metrics_are_renewed_and_a_run_goes_on_although_they_cannot_be_any_more(place: Place) -> None:
+    place.write("p.yaml", pipeline("{stdin: {}}", period="10ms"))
+    place.write("kept/run.prom", "")
+    read, write = os.pipe()
+    command = (sys.executable, "-c", OFTEN)
+    process = place.start("p.yaml", "--metrics", "kept/run.prom", stdin=read, command=command)
+    os.close(read)
+    kept = place.path / "kept" / "run.prom"
+    os.write(write, b"a\n")
+    wait_for(lambda: 'goplugin_messages_total{end="output"} 1\n' in kept.read_text())
+    os.write(write, b"b\n")
+    wait_for(lambda: 'goplugin_messages_total{end="output"} 2\n' in kept.read_text())
+    os.rename(place.path / "kept", place.path / "gone")
+    os.write(write, b"c\n")
+    os.close(write)
+    stdout, stderr = process.communicate(timeout=SOON)
+    assert (process.returncode, place.out) == (0, "A!\nB!\nC!\n")
+    assert rows(stdout.decode())["output"][0] == "3"
+    assert stderr.decode() == "warning: cannot write the metrics kept/run.prom: No such file or directory\n"
 
 
 def test_a_pipeline_in_another_directory_finds_the_plugins_beside_it(place: Place) -> None:
@@ -190,6 +232,17 @@ def test_python3_in_a_descriptor_is_the_python_of_goplugin_although_nothing_is_a
     assert place.run("p.yaml").returncode == 0
 
 
+def test_the_table_is_never_cut_and_has_columns_for_what_happened_only(place: Place) -> None:
+    place.write("in", "a\n")
+    place.environment["COLUMNS"] = "20"
+    done = place.run("p.yaml")
+    header, *lines = done.stdout.splitlines()
+    assert header.split() == ["messages", "batches", "bytes", "messages/s", "time", "failed"]
+    assert [line.split()[0] for line in lines] == ["input", "actor", "output", "1"]
+    place.write("in", "drop\n")
+    assert place.run("p.yaml").stdout.splitlines()[0].split()[-2:] == ["filtered", "restarts"]
+
+
 def test_messages_flow_from_standard_input_to_standard_output_and_the_table_goes_elsewhere(place: Place) -> None:
     place.write("p.yaml", pipeline("{stdin: {}}", "{stdout: {}}", 'actor: {suffix: "${SUFFIX:?}"}'))
     done = place.run("p.yaml", data=b"a\nb")
@@ -203,8 +256,17 @@ def test_messages_that_failed_are_written_and_counted_and_end_the_run_with_1_unl
     assert (done.returncode, place.out) == (1, "A!\nfail 1\nfail 2\n")
     assert rows(done.stdout)["actor"][-3:] == ["2", "1", "0"]
     assert 'actor failed on 2 messages; the first error: "ValueError: too \\x1b[31mbad"' in done.stderr
+    assert "(--verbose shows its traceback)" in done.stderr
     assert "\x1b" not in done.stderr
     assert place.run("p.yaml", "--allow-failed").returncode == 0
+
+
+def test_messages_without_bytes_to_write_are_left_out_and_end_the_run_with_1_whatever_is_allowed(place: Place) -> None:
+    place.write("in", "a\nnan\nb\n")
+    done = place.run("p.yaml", "--allow-failed")
+    assert (done.returncode, place.out) == (1, "A!\nB!\n")
+    assert done.stderr.startswith("output: 1 messages cannot be written; the first: ")
+    assert rows(done.stdout)["output"][-1] == "1"
 
 
 def test_a_plugin_that_is_lost_is_started_anew_and_the_run_goes_on(place: Place) -> None:
@@ -225,6 +287,14 @@ def test_a_plugin_that_is_lost_for_good_ends_the_run_with_1_and_one_message(plac
     assert "(3 messages that were read were not written)" in error
     assert "Traceback" not in done.stderr
     assert rows(done.stdout)["output"] == ["2", "1", "6"]
+
+
+def test_what_came_before_a_line_that_is_too_long_is_written_and_summed_up(place: Place) -> None:
+    place.write("in", "a\nb\nc\n" + "x" * 70_000)
+    done = place.run("p.yaml")
+    assert (done.returncode, place.out) == (1, "A!\nB!\nC!\n")
+    assert done.stderr.startswith("error: input: cannot read in: line 4 is longer than 65536 bytes")
+    assert rows(done.stdout)["input"][:2] == ["3", "2"]
 
 
 def test_what_a_plugin_logs_is_shown_from_warnings_on_and_all_of_it_on_demand(place: Place) -> None:
@@ -259,8 +329,8 @@ def test_what_a_plugin_logs_is_shown_from_warnings_on_and_all_of_it_on_demand(pl
         (["p.yaml"], {"b.plugin.yaml": DESCRIPTOR}, 2,
          "error: b.plugin.yaml: name: got 'actor', the name in plugin.yaml, want another name\n"),
         (["p.yaml"], {"actor.py": "import sys\nsys.exit('no plugin')"}, 1,
-         "error: actor: the plugin exited before its handshake line was complete; exit code 1; command "),
-        (["p.yaml"], {"actor.py": "print('hi')"}, 1, "error: actor: the plugin's handshake has a bad line: got \"hi\""),
+         "error: actor: the plugin exited without a handshake line, and without listening at "),
+        (["p.yaml"], {"actor.py": "print('hi')"}, 1, "exit code 0; command \"python3\" \"actor.py\"; pid "),
         (["p.yaml"], {"plugin.yaml": DESCRIPTOR.replace("python3", "./absent")}, 1, "error: actor: "),
         (["p.yaml", "--restarts", "-1"], {}, 2, "Invalid value for '--restarts'"),
     ],
@@ -284,8 +354,18 @@ def test_the_last_words_of_a_plugin_that_does_not_start_are_shown_once(place: Pl
     place.write("actor.py", "import absent_module")
     done = place.run("p.yaml")
     assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr.startswith("error: actor: the plugin exited before its handshake line was complete; exit code 1")
+    assert done.stderr.startswith("error: actor: the plugin exited without a handshake line")
     assert done.stderr.count("No module named 'absent_module'") == 1
+
+
+def test_who_said_a_line_that_is_refused_is_shown(place: Place) -> None:
+    said = "print('oh dear', file=sys.stderr); print('2|1|unix|/x|grpc|', flush=True)"
+    place.write("actor.py", f"import sys, time; {said}; time.sleep(60)")
+    done = place.run("p.yaml")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert "core protocol" in done.stderr
+    assert '"actor.py"; pid ' in done.stderr
+    assert done.stderr.count("oh dear") == 1
 
 
 def test_a_socket_directory_that_cannot_be_made_is_told_once(place: Place) -> None:
@@ -296,7 +376,7 @@ def test_a_socket_directory_that_cannot_be_made_is_told_once(place: Place) -> No
     assert "error: actor: cannot make a directory for sockets in TMPDIR" in done.stderr
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_ends_the_reading_and_what_was_read_is_written(place: Place, number: signal.Signals) -> None:
     place.write("p.yaml", pipeline("{stdin: {}}", period="10ms"))
     read, write = os.pipe()
@@ -311,6 +391,22 @@ def test_a_signal_ends_the_reading_and_what_was_read_is_written(place: Place, nu
     assert place.out == "A!\nB!\nC!\n"
     assert rows(stdout.decode())["output"][0] == "3"
     assert stderr.decode() == "input: the last 10 bytes were no whole line, and no message was made of them\n"
+
+
+def test_under_nohup_a_hangup_is_not_heard(place: Place) -> None:
+    place.write("p.yaml", pipeline("{stdin: {}}", period="10ms"))
+    read, write = os.pipe()
+    process = place.start("p.yaml", stdin=read, command=("nohup", GOPLUGIN))
+    os.close(read)
+    os.write(write, b"a\n")
+    wait_for(lambda: (place.path / "out").exists() and place.out == "A!\n")
+    assert _among(process.pid, "SigIgn", signal.SIGHUP)
+    assert not _among(process.pid, "SigIgn", signal.SIGTERM)
+    process.send_signal(signal.SIGHUP)
+    os.write(write, b"b\n")
+    os.close(write)
+    process.communicate(timeout=SOON)
+    assert (process.returncode, place.out) == (0, "A!\nB!\n")
 
 
 def test_a_signal_in_the_middle_of_a_file_loses_nothing_that_was_read(place: Place) -> None:
@@ -340,9 +436,14 @@ def test_a_second_signal_gives_up(place: Place) -> None:
 
 def _seen(pid: int, number: int) -> bool:
     """Return whether the process has no such signal waiting for it any more."""
+    return not _among(pid, "ShdPnd", number)
+
+
+def _among(pid: int, what: str, number: int) -> bool:
+    """Return whether a signal is in one of the sets of a process that the kernel tells of."""
     status = Path(f"/proc/{pid}/status").read_text()
-    (pending,) = re.findall(r"^ShdPnd:\s*([0-9a-f]+)$", status, re.MULTILINE)
-    return not int(pending, 16) >> (number - 1) & 1
+    (found,) = re.findall(rf"^{what}:\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return bool(int(found, 16) >> (number - 1) & 1)
 
 
 def test_a_reader_of_standard_output_that_goes_away_ends_the_run(place: Place) -> None:
@@ -458,3 +559,8 @@ def test_the_demo_says_which_command_it_runs_and_does_without_go(place: Place) -
     assert said == "Go is not on PATH, so the demo runs the Python plugin alone."
     assert re.fullmatch(r"STDLIB=\S+ \S*goplugin run examples/quickstart/pipeline.yaml", command)
     assert int(rows("\n".join(table))["output"][0].replace(",", "")) > 50_000
+
+
+def test_the_command_tells_its_version() -> None:
+    done = subprocess.run([GOPLUGIN, "--version"], capture_output=True, text=True, timeout=SOON)
+    assert (done.stdout, done.returncode) == (f"goplugin {version('goplugin')}\n", 0)

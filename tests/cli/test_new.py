@@ -1,0 +1,65 @@
+"""`goplugin new`: what it writes runs, passes its own test and has nothing that `goplugin lint` objects to."""
+
+import os
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+GOPLUGIN = os.path.join(sysconfig.get_path("scripts"), "goplugin")
+SOON = 60.0  # seconds for what takes one
+
+
+def goplugin(here: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([GOPLUGIN, *arguments], cwd=here, capture_output=True, text=True, timeout=SOON)
+
+
+@pytest.mark.parametrize(
+    ("kind", "written"), [("processor", "HELLO!\n" * 3), ("input", "1\n2\n3\n"), ("output", "hello\n" * 3)]
+)
+def test_what_is_written_runs_at_once_and_passes_its_own_test(tmp_path: Path, kind: str, written: str) -> None:
+    done = goplugin(tmp_path, "new", kind, "My-Plugin")
+    assert (done.returncode, done.stderr) == (0, "")
+    project = tmp_path / "My-Plugin"
+    assert f" has {'a' if kind == 'processor' else 'an'} {kind} named my_plugin" in done.stdout
+    lint = goplugin(project, "lint", "pipeline.yaml")
+    assert (lint.returncode, lint.stderr) == (0, "")
+    ran = goplugin(project, "run", "pipeline.yaml")
+    assert ran.returncode == 0, ran.stderr
+    assert ((project / "out.txt").read_text() if kind == "output" else ran.stdout) == written
+    tested = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", f"--basetemp={tmp_path / 'temp'}"],
+        cwd=project,
+        capture_output=True,
+        text=True,
+        timeout=SOON,
+    )
+    assert tested.returncode == 0, tested.stdout
+    assert "1 passed" in tested.stdout
+    names = {"my_plugin.py", "plugin.yaml", "pipeline.yaml", "test_my_plugin.py", "README.md"}
+    assert names <= set(os.listdir(project))
+
+
+def test_what_is_there_is_never_touched(tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "README.md").write_text("mine")
+    done = goplugin(tmp_path, "new", "input", "mine")
+    assert (done.returncode, done.stderr) == (2, "error: mine has these already: README.md\n")
+    assert os.listdir(tmp_path / "mine") == ["README.md"]
+
+
+@pytest.mark.parametrize("name", ["123", "class", "json", "---", "goplugin"])
+def test_a_directory_whose_name_is_no_plugins_name_is_refused(tmp_path: Path, name: str) -> None:
+    done = goplugin(tmp_path, "new", "processor", f"./{name}")
+    assert done.returncode == 2
+    assert "is no name for a plugin" in done.stderr
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    done = goplugin(tmp_path, "new", "processor", "file/mine")
+    assert done.returncode == 1
+    assert done.stderr.startswith("error: cannot write file/mine: ")
