@@ -21,6 +21,12 @@ BASIC = Handshake(cookie_key="BASIC_PLUGIN", cookie_value="hello")
 COUNTER = HERE.parent / "plugins" / "counter.py"
 MANY = 50
 Program = Callable[[str], Path]
+Options = Mapping[str, Any]
+connected = pytest.mark.parametrize(
+    "options",
+    [{}, {"auto_mtls": True}, {"multiplex": True}, {"auto_mtls": True, "multiplex": True}],
+    ids=["plain", "auto_mtls", "multiplexed", "multiplexed-auto_mtls"],
+)
 
 
 def itself(channel: Any) -> Any:
@@ -64,9 +70,11 @@ class AddHelper(grpc.GenericRpcHandler):
         server.add_generic_rpc_handlers((self,))
 
 
-def counted(command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Mapping[str, str]) -> int:
+def counted(
+    command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Mapping[str, str], options: Options
+) -> int:
     """Put 1 and then 2 with a brokered AddHelper each, on the synchronous shell; return what Get says."""
-    with hostlib.Client(command, BASIC, COUNTED, cwd=cwd, env=env) as client:
+    with hostlib.Client(command, BASIC, COUNTED, cwd=cwd, env=env, **options) as client:
         put, get = (client.dispense("counter").unary_unary(f"/proto.Counter/{name}") for name in ("Put", "Get"))
         for value in (1, 2):
             with client.broker.accept_and_serve(client.broker.next_id(), helper.register) as served:
@@ -77,9 +85,11 @@ def counted(command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Ma
     return result
 
 
-async def counted_aio(command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Mapping[str, str]) -> int:
+async def counted_aio(
+    command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Mapping[str, str], options: Options
+) -> int:
     """The same with asyncio."""
-    async with aio.Client(command, BASIC, COUNTED, cwd=cwd, env=env) as client:
+    async with aio.Client(command, BASIC, COUNTED, cwd=cwd, env=env, **options) as client:
         put, get = (client.dispense("counter").unary_unary(f"/proto.Counter/{name}") for name in ("Put", "Get"))
         for value in (1, 2):
             async with await client.broker.accept_and_serve(client.broker.next_id(), helper.register) as served:
@@ -90,25 +100,27 @@ async def counted_aio(command: Sequence[str | Path], cwd: Path, helper: AddHelpe
     return result
 
 
+@connected
 @pytest.mark.parametrize("kind", ["sync", "aio"])
-def test_a_go_plugin_calls_a_python_host_back(kind: str, program: Program, tmp_path: Path) -> None:
+def test_a_go_plugin_calls_a_python_host_back(kind: str, options: Options, program: Program, tmp_path: Path) -> None:
     helper = AddHelper()
     command = [program("example-bidirectional-plugin")]
     if kind == "sync":
-        assert counted(command, tmp_path, helper, {}) == 3
+        assert counted(command, tmp_path, helper, {}, options) == 3
     else:
-        assert asyncio.run(counted_aio(command, tmp_path, helper, {})) == 3
+        assert asyncio.run(counted_aio(command, tmp_path, helper, {}, options)) == 3
     assert helper.asked == [{2: 1}, {1: 1, 2: 2}]
 
 
+@connected
 @pytest.mark.parametrize("kind", ["sync", "aio"])
 def test_a_go_plugin_dials_many_brokered_servers_of_a_python_host_at_once(
-    kind: str, program: Program, tmp_path: Path
+    kind: str, options: Options, program: Program, tmp_path: Path
 ) -> None:
     helper, command = AddHelper(), [program("example-bidirectional-plugin")]
 
     def put_all() -> None:
-        with hostlib.Client(command, BASIC, COUNTED, cwd=tmp_path) as client:
+        with hostlib.Client(command, BASIC, COUNTED, cwd=tmp_path, **options) as client:
             put = client.dispense("counter").unary_unary("/proto.Counter/Put")
             ids = [client.broker.next_id() for _ in range(MANY)]
             for id in ids:
@@ -117,7 +129,7 @@ def test_a_go_plugin_dials_many_brokered_servers_of_a_python_host_at_once(
             assert [call.result() for call in calls] == [b""] * MANY
 
     async def put_all_aio() -> None:
-        async with aio.Client(command, BASIC, COUNTED, cwd=tmp_path) as client:
+        async with aio.Client(command, BASIC, COUNTED, cwd=tmp_path, **options) as client:
             put: Any = client.dispense("counter").unary_unary("/proto.Counter/Put")
             ids = [client.broker.next_id() for _ in range(MANY)]
             for id in ids:
@@ -146,12 +158,30 @@ def test_a_python_plugin_calls_a_go_host_back(kind: str, program: Program, tmp_p
     assert run("get", "hello") == "42\n"
 
 
+@pytest.mark.parametrize(
+    "flags", [["-auto-mtls"], ["-multiplex"], ["-auto-mtls", "-multiplex"]], ids=lambda flags: "".join(flags)
+)
+@pytest.mark.parametrize("version", ["1.7.0", "1.8.0"])
+@pytest.mark.parametrize("kind", ["sync", "aio"])
+def test_a_python_plugin_calls_a_go_host_back_however_that_wants_to_connect(
+    kind: str, version: str, flags: list[str], program: Program, tmp_path: Path
+) -> None:
+    argv = [str(program(f"counterhost-{version}")), *flags, sys.executable, str(COUNTER), "--shell", kind]
+    env = os.environ | probe_environment()
+    done: subprocess.CompletedProcess[str] = subprocess.run(
+        argv, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (done.stdout, "refused" in done.stderr) == ("42\n", False)
+
+
+@connected
 @pytest.mark.parametrize("host", ["sync", "aio"])
 @pytest.mark.parametrize("plugin", ["sync", "aio"])
-def test_python_and_python_do_as_both_do_with_go(host: str, plugin: str, tmp_path: Path) -> None:
+def test_python_and_python_do_as_both_do_with_go(host: str, plugin: str, options: Options, tmp_path: Path) -> None:
     helper, command = AddHelper(), [sys.executable, str(COUNTER), "--shell", plugin]
     if host == "sync":
-        assert counted(command, tmp_path, helper, probe_environment()) == 3
+        assert counted(command, tmp_path, helper, probe_environment(), options) == 3
     else:
-        assert asyncio.run(counted_aio(command, tmp_path, helper, probe_environment())) == 3
+        assert asyncio.run(counted_aio(command, tmp_path, helper, probe_environment(), options)) == 3
     assert helper.asked == [{2: 1}, {1: 1, 2: 2}]

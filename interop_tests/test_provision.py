@@ -81,12 +81,11 @@ def test_without_its_tool_a_program_is_missing_by_name(
 
 
 def test_an_edit_of_our_go_sources_makes_another_program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    copy = tmp_path / "go"
-    shutil.copytree(provision.GO_MODULE, copy)
-    monkeypatch.setattr(provision, "GO_MODULE", copy)
+    shutil.copytree(provision.INTEROP / "go", tmp_path / "go")
+    monkeypatch.setattr(provision, "INTEROP", tmp_path)
     monkeypatch.setattr(provision, "go_version", lambda: "go1.26")
     source = provision.OwnGo("host", "1.8.0", "go.mod")
     before = source.key()
-    with (copy / "cmd" / "host" / "main.go").open("a") as file:
+    with (tmp_path / "go" / "cmd" / "host" / "main.go").open("a") as file:
         file.write("// edited\n")
     assert source.key() != before

@@ -74,17 +74,24 @@ def hosts() -> Iterator[Callable[..., Host]]:
         assert pid is None or not psutil.pid_exists(pid)
 
 
+@pytest.mark.parametrize("auto_mtls", [False, True], ids=["plain", "auto_mtls"])
 @pytest.mark.parametrize("plugin", [*GO_PLUGINS, *PYTHON_PLUGINS])
 @pytest.mark.parametrize("shell", SHELLS)
 def test_our_host_can_do_everything_with_a_plugin(
-    shell: str, plugin: str, program: Program, hosts: Callable[..., Host], caplog: pytest.LogCaptureFixture
+    shell: str,
+    plugin: str,
+    auto_mtls: bool,
+    program: Program,
+    hosts: Callable[..., Host],
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     argv, env = command(program, plugin)
     out, err = Output(), Output()
     logger = logging.getLogger(f"test.{plugin}.{shell}")
     caplog.set_level(1)
-    host = hosts(shell, argv, env=env, sync_stdout=out, sync_stderr=err, logger=logger)
+    host = hosts(shell, argv, env=env, sync_stdout=out, sync_stderr=err, logger=logger, auto_mtls=auto_mtls)
     host.start()
+    assert (host.client.line.server_cert is not None) is auto_mtls
     assert isinstance(host.client.line.address, Tcp if "tcp" in plugin else Unix)
     assert host.client.negotiated_version == 1
     assert psutil.Process(host.client.id).is_running()
@@ -162,6 +169,7 @@ def test_a_plugin_that_dies_in_a_call_is_lost_with_its_exit_code(
 
 @pytest.mark.parametrize("plugin", ["plugin-1.8.0", "python-sync-unix"])
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.fault(37)
 def test_the_callers_variables_win_and_the_contracts_arrive(
     shell: str, plugin: str, program: Program, hosts: Callable[..., Host], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -184,6 +192,7 @@ def test_the_callers_variables_win_and_the_contracts_arrive(
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.fault(36)
 def test_a_plugin_that_refuses_the_cookie_says_so_in_the_error(
     shell: str, program: Program, hosts: Callable[..., Host]
 ) -> None:

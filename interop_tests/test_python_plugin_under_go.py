@@ -16,11 +16,16 @@ def order(*arguments: str, **more: Any) -> Order:
     return cast("Order", {"argv": probe(*arguments), "environment": probe_environment(), **more})
 
 
+@pytest.mark.parametrize("auto_mtls", [False, True], ids=["plain", "auto_mtls"])
 @pytest.mark.parametrize("network", ["unix", "tcp"])
 @pytest.mark.parametrize("shell", SHELLS)
 @pytest.mark.parametrize("version", VERSIONS)
-def test_a_go_host_can_do_everything_with_a_python_plugin(version: str, shell: str, network: str) -> None:
-    report = run_go_host(order("--shell", shell, "--network", network, steps=every_step()), version)
+@pytest.mark.fault(24)
+def test_a_go_host_can_do_everything_with_a_python_plugin(
+    version: str, shell: str, network: str, auto_mtls: bool
+) -> None:
+    asked = order("--shell", shell, "--network", network, steps=every_step(), auto_mtls=auto_mtls)
+    report = run_go_host(asked, version)
     assert report["started"], report["error"]
     assert [(step["op"], step["error"]) for step in report["steps"] if not step["ok"]] == []
     results = {step["op"]: step["result"] for step in report["steps"]}
@@ -29,6 +34,7 @@ def test_a_go_host_can_do_everything_with_a_python_plugin(version: str, shell: s
     assert [step["result"] for step in report["steps"] if step["op"] == "reflect"] == [SERVICES, SERVICES]
     assert report["reattach"]
     assert report["reattach"]["network"] == network
+    assert [log for log in report["logs"] if "refused" in log["message"]] == []
     assert not report["kill"]["forced"], "the plugin did not leave on Shutdown within Go's two seconds"
     assert (report["exited"], report["exit_code"], report["signal"]) == (True, 0, "")
 
@@ -52,6 +58,7 @@ def test_the_highest_common_version_is_served_as_a_go_plugin_would(shell: str) -
     assert (report["started"], report["negotiated_version"]) == (True, 3)
 
 
+@pytest.mark.usefixtures("sockets")
 def test_without_a_common_version_the_go_host_says_so_itself() -> None:
     report = run_go_host(order("--versions", "7,8", versions=[1, 2]))
     assert not report["started"]
@@ -66,6 +73,7 @@ def test_a_cookie_whose_value_is_made_up_at_each_launch_is_accepted() -> None:
 
 
 @pytest.mark.parametrize("shell", SHELLS)
+@pytest.mark.fault(45)
 def test_a_line_of_many_megabytes_on_stdout_stalls_nothing(shell: str) -> None:
     """A Go host's scanner stops for good at a line over 64 KiB, so nothing may reach the real stdout any more."""
     size = 8 * 2**20
@@ -80,6 +88,7 @@ def test_a_line_of_many_megabytes_on_stdout_stalls_nothing(shell: str) -> None:
     assert report["stdout"]["bytes"] == size + len("\nend\n")
 
 
+@pytest.mark.fault(14)
 def test_a_plugin_that_nobody_reads_stdio_of_is_never_blocked() -> None:
     steps = [{"op": "print", "channel": "stdout", "text": "x" * 4096, "times": 4096}, {"op": "ping"}]
     report = run_go_host(order(sync_stdio=False, steps=steps))
@@ -103,12 +112,8 @@ def test_a_managed_plugin_is_cleaned_up_in_time() -> None:
     assert report["exit_code"] == 0
 
 
-def test_a_multiplexing_host_is_told_that_this_plugin_cannot() -> None:
-    report = run_go_host(order(multiplex=True))
-    assert not report["started"]
-    assert "multiplexing" in report["error"]
-
-
+@pytest.mark.fault(49)
+@pytest.mark.usefixtures("sockets")
 def test_a_crash_reaches_the_host_with_its_traceback_at_error_level() -> None:
     report = run_go_host({"argv": [sys.executable, "-c", CRASH], "steps": [{"op": "wait_exit"}]})
     lines = [log for log in report["logs"] if log["plugin"]]

@@ -30,6 +30,7 @@ def script(path: Path, *words: str) -> None:
     path.chmod(0o700)
 
 
+@pytest.mark.usefixtures("sockets")
 def test_protolint_lists_and_applies_a_rule_written_in_python(program: Program, tmp_path: Path) -> None:
     rules = shell(str(PLUGINS / "protolint_rules.py"))
     listed = run([program("protolint"), "list", "-plugin", rules])
@@ -126,12 +127,16 @@ def test_crowdsec_configures_a_python_notification_plugin(program: Program, tmp_
     assert log.read_text() == "configure py_default\n"
 
 
-def test_a_go_host_and_a_python_plugin_print_the_same_when_run_by_hand(program: Program) -> None:
+@pytest.mark.fault(36)
+def test_a_go_host_and_a_python_plugin_print_the_same_when_run_by_hand(
+    program: Program, go_plugin_did: Callable[[str, str], None]
+) -> None:
     """Word for word: people search for that text."""
     theirs = run([program("plugin-1.8.0")])
     ours = run(probe())
     assert (ours.stdout, ours.stderr, ours.returncode) == (theirs.stdout, theirs.stderr, theirs.returncode)
     assert (ours.stdout, ours.returncode) == ("", 1)
+    go_plugin_did("1.8.0", "explains itself on stderr and exits with 1, nothing on stdout")
 
 
 def versions_served(argv: Sequence[str | Path], variables: Mapping[str, str]) -> str:
@@ -146,6 +151,7 @@ def versions_served(argv: Sequence[str | Path], variables: Mapping[str, str]) ->
 
 
 @pytest.mark.parametrize("offer", ["3,2", "2,3", "9,1", "", "x,2", "2,,1", "+2", "02", " 2", "5"])
+@pytest.mark.usefixtures("sockets")
 def test_go_and_python_choose_the_same_version_from_the_same_offer(offer: str, program: Program) -> None:
     variables = {"PLUGIN_PROTOCOL_VERSIONS": offer}
     theirs = versions_served([program("plugin-1.8.0"), "--versions", "1,2,3"], variables)

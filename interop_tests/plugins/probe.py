@@ -1,6 +1,7 @@
 """A Python plugin that serves Probe and KV, the twin of interop_tests/go/cmd/plugin. Wants PYTHONPATH to name support/.
 
 probe.py [--shell sync|aio] [--network unix|tcp] [--versions 1,2] [--cookie-key K] [--cookie-value V|ANY] [--stay]
+         [--tls FOLDER]
 """
 
 import argparse
@@ -10,6 +11,8 @@ import os
 import sys
 import time
 from collections.abc import AsyncIterator
+from functools import partial
+from pathlib import Path
 from typing import Any, Literal
 
 import grpc
@@ -18,6 +21,7 @@ import kv_pb2
 import kv_pb2_grpc
 import probe_pb2
 import probe_pb2_grpc
+from own_tls import tls_config
 
 from goplugin import pluginlib
 from goplugin.handshake import Cookie, Handshake
@@ -46,6 +50,9 @@ class KV(kv_pb2_grpc.KVServicer):
 
 class Probe(probe_pb2_grpc.ProbeServicer):
     """What probe.proto says, with nothing but what any plugin uses: print, logging, os."""
+
+    def __init__(self, broker: Any) -> None:
+        self._broker = broker
 
     def Echo(self, request: probe_pb2.EchoRequest, context: Any) -> probe_pb2.EchoResponse:
         return probe_pb2.EchoResponse(data=request.data)
@@ -87,6 +94,15 @@ class Probe(probe_pb2_grpc.ProbeServicer):
     def Fail(self, request: probe_pb2.FailRequest, context: grpc.ServicerContext) -> Any:
         context.abort(STATUS[request.code], request.message)
 
+    def CallBack(self, request: probe_pb2.CallBackRequest, context: Any) -> Any:
+        with self._broker.dial(request.service_id) as channel:
+            answer = probe_pb2_grpc.ProbeStub(channel).Echo(probe_pb2.EchoRequest(data=request.data))
+        return probe_pb2.CallBackResponse(data=answer.data)
+
+    def Serve(self, request: probe_pb2.ServeRequest, context: Any) -> Any:
+        self._broker.accept_and_serve(request.service_id, partial(register_probe, broker=self._broker))
+        return probe_pb2.ServeResponse()
+
 
 class AsyncProbe(Probe):
     """The same under grpc.aio, where what waits or streams must not hold up the loop."""
@@ -102,6 +118,16 @@ class AsyncProbe(Probe):
     async def Fail(self, request: probe_pb2.FailRequest, context: Any) -> None:
         await context.abort(STATUS[request.code], request.message)
 
+    async def CallBack(self, request: probe_pb2.CallBackRequest, context: Any) -> probe_pb2.CallBackResponse:
+        async with await self._broker.dial(request.service_id) as channel:
+            stub: Any = probe_pb2_grpc.ProbeStub(channel)
+            answer = await stub.Echo(probe_pb2.EchoRequest(data=request.data))
+        return probe_pb2.CallBackResponse(data=answer.data)
+
+    async def Serve(self, request: probe_pb2.ServeRequest, context: Any) -> probe_pb2.ServeResponse:
+        await self._broker.accept_and_serve(request.service_id, partial(register_probe_aio, broker=self._broker))
+        return probe_pb2.ServeResponse()
+
 
 class AsyncKV(KV):
     async def Get(self, request: kv_pb2.GetRequest, context: Any) -> kv_pb2.GetResponse:
@@ -111,7 +137,7 @@ class AsyncKV(KV):
 
 
 def register_probe(server: grpc.Server, broker: pluginlib.Broker) -> None:
-    probe_pb2_grpc.add_ProbeServicer_to_server(Probe(), server)
+    probe_pb2_grpc.add_ProbeServicer_to_server(Probe(broker), server)
 
 
 def register_kv(server: grpc.Server, broker: pluginlib.Broker) -> None:
@@ -119,7 +145,7 @@ def register_kv(server: grpc.Server, broker: pluginlib.Broker) -> None:
 
 
 def register_probe_aio(server: grpc.aio.Server, broker: pluginlib.aio.Broker) -> None:
-    probe_pb2_grpc.add_ProbeServicer_to_server(AsyncProbe(), server)
+    probe_pb2_grpc.add_ProbeServicer_to_server(AsyncProbe(broker), server)
 
 
 def register_kv_aio(server: grpc.aio.Server, broker: pluginlib.aio.Broker) -> None:
@@ -134,22 +160,23 @@ def main() -> None:
     parser.add_argument("--cookie-key", default="INTEROP_PLUGIN")
     parser.add_argument("--cookie-value", default="hello")
     parser.add_argument("--stay", action="store_true", help="outlive the host")
+    parser.add_argument("--tls", type=Path, help="a folder with certificates of one's own")
     chosen = parser.parse_args()
     value: str | Cookie = Cookie.ANY if chosen.cookie_value == "ANY" else chosen.cookie_value
     handshake = Handshake(cookie_key=chosen.cookie_key, cookie_value=value)
     versions = [int(text) for text in chosen.versions.split(",")]
     network: Literal["unix", "tcp"] | None = chosen.network
-    leave = not chosen.stay
+    options: dict[str, Any] = {"network": network, "leave_with_host": not chosen.stay}
+    if chosen.tls is not None:
+        options["tls"] = tls_config(chosen.tls)
     if chosen.shell == "sync":
         plugins = {"probe": register_probe, "kv": register_kv}
-        pluginlib.serve(handshake, versions=dict.fromkeys(versions, plugins), network=network, leave_with_host=leave)
+        pluginlib.serve(handshake, versions=dict.fromkeys(versions, plugins), **options)
     else:
         from goplugin.pluginlib import aio
 
         served = {"probe": register_probe_aio, "kv": register_kv_aio}
-        asyncio.run(
-            aio.serve(handshake, versions=dict.fromkeys(versions, served), network=network, leave_with_host=leave)
-        )
+        asyncio.run(aio.serve(handshake, versions=dict.fromkeys(versions, served), **options))
 
 
 if __name__ == "__main__":

@@ -76,6 +76,7 @@ class Order(TypedDict, total=False):
     versions: Sequence[int]
     allowed_protocols: Sequence[str]
     auto_mtls: bool
+    tls: str
     multiplex: bool
     managed: bool
     min_port: int
@@ -166,6 +167,11 @@ class GoHostFailed(Exception):
         self.stderr = stderr
 
 
+def limited(descriptors: int | None) -> list[str]:
+    """Return the command before that of a program which may not have more open."""
+    return [] if descriptors is None else ["sh", "-c", f'ulimit -n {descriptors}; exec "$0"']
+
+
 def encoded(data: bytes) -> str:
     """Bytes as a step's `data` wants them."""
     return base64.b64encode(data).decode()
@@ -176,15 +182,23 @@ def decoded(data: str | Streamed) -> bytes:
     return base64.b64decode(data if isinstance(data, str) else data["data"])
 
 
-def run_go_host(order: Order, version: str = "1.8.0", *, environment: Mapping[str, str] | None = None) -> Report:
+def run_go_host(
+    order: Order,
+    version: str = "1.8.0",
+    *,
+    environment: Mapping[str, str] | None = None,
+    descriptors: int | None = None,
+) -> Report:
     """Runs the host of one go-plugin version; `environment` replaces what the host itself inherits.
+
+    `descriptors` is how many it may have open.
 
     Raises provision.Missing without Go, GoHostFailed if there is no report. What a host that was cut short leaves
     running in its process group is killed; a plugin left running on purpose is not.
     """
     limit = order.get("timeout_ms", DEFAULT_TIMEOUT_MS) + order.get("kill_timeout_ms", DEFAULT_KILL_TIMEOUT_MS)
     host = subprocess.Popen(
-        [provision.program(f"host-{version}")],
+        [*limited(descriptors), str(provision.program(f"host-{version}"))],
         env=environment,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

@@ -149,3 +149,27 @@ class FailRequest(_message.Message):
 class FailResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
+
+class CallBackRequest(_message.Message):
+    __slots__ = ("service_id", "data")
+    SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    service_id: int
+    data: bytes
+    def __init__(self, service_id: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
+
+class CallBackResponse(_message.Message):
+    __slots__ = ("data",)
+    DATA_FIELD_NUMBER: _ClassVar[int]
+    data: bytes
+    def __init__(self, data: _Optional[bytes] = ...) -> None: ...
+
+class ServeRequest(_message.Message):
+    __slots__ = ("service_id",)
+    SERVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    service_id: int
+    def __init__(self, service_id: _Optional[int] = ...) -> None: ...
+
+class ServeResponse(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...

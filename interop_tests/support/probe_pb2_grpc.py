@@ -84,6 +84,16 @@ class ProbeStub:
                 request_serializer=probe__pb2.FailRequest.SerializeToString,
                 response_deserializer=probe__pb2.FailResponse.FromString,
                 _registered_method=True)
+        self.CallBack = channel.unary_unary(
+                '/interop.v1.Probe/CallBack',
+                request_serializer=probe__pb2.CallBackRequest.SerializeToString,
+                response_deserializer=probe__pb2.CallBackResponse.FromString,
+                _registered_method=True)
+        self.Serve = channel.unary_unary(
+                '/interop.v1.Probe/Serve',
+                request_serializer=probe__pb2.ServeRequest.SerializeToString,
+                response_deserializer=probe__pb2.ServeResponse.FromString,
+                _registered_method=True)
 
 
 class ProbeServicer:
@@ -157,6 +167,20 @@ class ProbeServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CallBack(self, request, context):
+        """Dials a brokered connection, on which the host serves a Probe, and answers what its Echo says.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Serve(self, request, context):
+        """Serves a Probe as a brokered connection, until the plugin ends.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ProbeServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -209,6 +233,16 @@ def add_ProbeServicer_to_server(servicer, server):
                     servicer.Fail,
                     request_deserializer=probe__pb2.FailRequest.FromString,
                     response_serializer=probe__pb2.FailResponse.SerializeToString,
+            ),
+            'CallBack': grpc.unary_unary_rpc_method_handler(
+                    servicer.CallBack,
+                    request_deserializer=probe__pb2.CallBackRequest.FromString,
+                    response_serializer=probe__pb2.CallBackResponse.SerializeToString,
+            ),
+            'Serve': grpc.unary_unary_rpc_method_handler(
+                    servicer.Serve,
+                    request_deserializer=probe__pb2.ServeRequest.FromString,
+                    response_serializer=probe__pb2.ServeResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -481,6 +515,60 @@ class Probe:
             '/interop.v1.Probe/Fail',
             probe__pb2.FailRequest.SerializeToString,
             probe__pb2.FailResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CallBack(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop.v1.Probe/CallBack',
+            probe__pb2.CallBackRequest.SerializeToString,
+            probe__pb2.CallBackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Serve(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/interop.v1.Probe/Serve',
+            probe__pb2.ServeRequest.SerializeToString,
+            probe__pb2.ServeResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -23,12 +23,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-GO_MODULE = Path(__file__).resolve().parent.parent / "go"
+INTEROP = Path(__file__).resolve().parent.parent
 GO_PLUGIN = "github.com/hashicorp/go-plugin"
 GO_BUILD = ("go", "build", "-trimpath", "-buildvcs=false", "-p=2")
 
 BUILDING = ".building-"  # what the folder of an unfinished build begins with
-COMMAND_LIMIT = 500.0  # seconds; the slowest command is a cold `go build` of grpc-go: about a minute on two cores
+COMMAND_LIMIT = 500.0  # seconds; the slowest command, a cold `go build` of the engine, takes a minute on two cores
 LOCK_LIMIT = 1500.0  # seconds; another process may be provisioning everything
 
 
@@ -133,27 +133,32 @@ def _go_environment(mod: str) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class OwnGo:
-    """A command of our own Go module, built against one version of go-plugin."""
+    """A command of a Go module of ours.
+
+    `version` is that of the foreign code that it is built against, which `modfile` pins.
+    """
 
     command: str
-    go_plugin: str
-    modfile: str
+    version: str
+    modfile: str = "go.mod"
+    module: str = "go"
 
     @property
     def label(self) -> str:
-        return f"{self.command}-{self.go_plugin}"
+        return f"{self.command}-{self.version}"
 
     def key(self) -> str:
-        modfile = GO_MODULE / self.modfile
-        files = [modfile, modfile.with_suffix(".sum"), *sorted(GO_MODULE.rglob("*.go"))]
-        contents = [part for file in files for part in (str(file.relative_to(GO_MODULE)), file.read_bytes())]
+        module = INTEROP / self.module
+        modfile = module / self.modfile
+        files = [modfile, modfile.with_suffix(".sum"), *sorted(module.rglob("*.go"))]
+        contents = [part for file in files for part in (str(file.relative_to(module)), file.read_bytes())]
         return _digest(go_version(), *GO_BUILD, *contents)
 
     def fetch(self, into: Path) -> None:
-        environment = _go_environment("readonly")
+        module, environment = INTEROP / self.module, _go_environment("readonly")
         modfile, package = f"-modfile={self.modfile}", f"./cmd/{self.command}"
-        _reach("go", "list", "-deps", modfile, package, cwd=GO_MODULE, environment=environment)
-        _build(*GO_BUILD, modfile, f"-o={into}/program", package, cwd=GO_MODULE, environment=environment)
+        _reach("go", "list", "-deps", modfile, package, cwd=module, environment=environment)
+        _build(*GO_BUILD, modfile, f"-o={into}/program", package, cwd=module, environment=environment)
 
 
 @dataclass(frozen=True)
@@ -272,6 +277,10 @@ def _example(path: str) -> tuple[Source, str]:
     return GoPackage(f"{GO_PLUGIN}/examples/{path}", "v1.8.0"), "program"
 
 
+def _redpanda(command: str) -> tuple[Source, str]:
+    return OwnGo(command, "4.100.0", module="redpanda"), "program"
+
+
 def _own(command: str, go_plugin: str) -> tuple[Source, str]:
     modfile = {"1.7.0": "go-1.7.0.mod", "1.8.0": "go.mod"}[go_plugin]
     return OwnGo(command, go_plugin, modfile), "program"
@@ -285,8 +294,17 @@ PROGRAMS: dict[str, tuple[Source, str]] = {  # each with its path in what the so
     "plugin-1.7.0": _own("plugin", "1.7.0"),
     "plugin-1.8.0": _own("plugin", "1.8.0"),
     "plugintcp-1.8.0": _own("plugintcp", "1.8.0"),
+    "counterhost-1.7.0": _own("counterhost", "1.7.0"),
+    "counterhost-1.8.0": _own("counterhost", "1.8.0"),
     "batchprocessor-1.8.0": _own("batchprocessor", "1.8.0"),
+    "batchhost": _own("batchhost", "1.8.0"),
     "yamux": _own("yamux", "1.8.0"),
+    "caller": _own("caller", "1.8.0"),
+    "kmshost": (OwnGo("kmshost", "2.0.9", module="kms"), "program"),
+    "kms-aead": (GoPackage("github.com/hashicorp/go-kms-wrapping/plugin/v2/testplugins/aead", "v2.0.9"), "program"),
+    "engine": _redpanda("engine"),
+    "rpcn": _redpanda("rpcn"),
+    "nats-server": (GoPackage("github.com/nats-io/nats-server/v2", "v2.15.2"), "program"),
     "example-grpc-host": _example("grpc"),
     "example-kv-plugin": _example("grpc/plugin-go-grpc"),
     "example-kv-plugin-netrpc": _example("grpc/plugin-go-netrpc"),
@@ -296,6 +314,7 @@ PROGRAMS: dict[str, tuple[Source, str]] = {  # each with its path in what the so
     "example-negotiated-plugin": _example("negotiated/plugin-go"),
     "example-bidirectional-host": _example("bidirectional"),
     "example-bidirectional-plugin": _example("bidirectional/plugin-go-grpc"),
+    "tflint": (GoPackage("github.com/terraform-linters/tflint", "v0.50.3"), "program"),  # the last under MPL-2.0 alone
     "protolint": (Wheel("protolint-bin", "0.58.0"), "bin/protolint"),
     "crowdsec": (CROWDSEC, "usr/bin/crowdsec"),
     "cscli": (CROWDSEC, "usr/bin/cscli"),

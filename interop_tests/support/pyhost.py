@@ -28,7 +28,7 @@ class SyncHost:
     """`hostlib.Client` as it is."""
 
     def __init__(
-        self, command: Sequence[str], handshake: Handshake, plugins: Mapping[str, Any], **options: Any
+        self, command: Sequence[str] | None, handshake: Handshake | None, plugins: Mapping[str, Any], **options: Any
     ) -> None:
         self.client: Any = hostlib.Client(command, handshake, plugins, **options)
 
@@ -55,7 +55,7 @@ class AioHost:
     """`hostlib.aio.Client` with a loop of its own."""
 
     def __init__(
-        self, command: Sequence[str], handshake: Handshake, plugins: Mapping[str, Any], **options: Any
+        self, command: Sequence[str] | None, handshake: Handshake | None, plugins: Mapping[str, Any], **options: Any
     ) -> None:
         self._runner = asyncio.Runner()
         self._stopped: Any = None

@@ -27,10 +27,14 @@ PYTHON_ONLY = (
     "notifier.proto",
     "streamer.proto",
     "counter.proto",
+    "tflint.proto",
+    "wrapping.proto",
 )  # the Go side is somebody else's program
 BATCH = {  # the project's own definitions; Python has its stubs elsewhere
     "redpanda/runtime/v1alpha1/message.proto": "internal/batchv1",
+    "redpanda/runtime/v1alpha1/input.proto": "internal/batchv1",
     "redpanda/runtime/v1alpha1/processor.proto": "internal/batchv1",
+    "redpanda/runtime/v1alpha1/output.proto": "internal/batchv1",
 }
 
 

@@ -1,16 +1,13 @@
 """A fuzz target for yamux: whatever a peer sends and whatever we do meanwhile, the session keeps its promises.
 
-    pip install atheris; python tests/fuzz/yamux.py [-max_total_time=600] [CORPUS]
-
 ``one_input`` reads its input as a program: our calls, the peer's frames, and raw bytes. tests/transport/
 test_yamux_properties.py runs it on inputs that hypothesis makes, so it must not import atheris.
 """
 
-import importlib
 import struct
-import sys
 from collections import Counter
-from typing import Any
+
+from fuzzing import fuzz
 
 from goplugin.handshake import Misuse
 from goplugin.transport.yamux import (
@@ -166,13 +163,5 @@ def one_input(data: bytes) -> Peer:
     return peer
 
 
-def main() -> None:
-    """Fuzz for as long as the arguments, which are libFuzzer's, say."""
-    atheris: Any = importlib.import_module("atheris")
-    atheris.instrument_all()
-    atheris.Setup(sys.argv, one_input)
-    atheris.Fuzz()
-
-
 if __name__ == "__main__":
-    main()
+    fuzz(one_input)

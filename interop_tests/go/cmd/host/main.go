@@ -17,6 +17,7 @@
 //	versions           [int]          VersionedPlugins; [1] unless given
 //	allowed_protocols  [string]       ["grpc"] unless given
 //	auto_mtls          bool
+//	tls                string         a folder whose certificates make the TLSConfig; see settings.TLS
 //	multiplex          bool           GRPCBrokerMultiplex
 //	managed            bool           kill by CleanupClients, not by Client.Kill
 //	min_port, max_port int            10000 and 25000 unless given (go-plugin's)
@@ -52,6 +53,12 @@
 //	{"op": "log", "level": s, "message": s, "fields": {name: value}}
 //	{"op": "sleep", "milliseconds": n}
 //	{"op": "stream", "count": n}                result: [0, …, n-1] as received
+//	{"op": "call_back", "count": n, data}       n brokered servers of this host, called by the plugin at once;
+//	                                            result: how many echoed the data
+//	{"op": "call_in", "count": n, data}         the same, served by the plugin and called by this host
+//	{"op": "call_both", "count": n, data}       both at once, n of each
+//	{"op": "call_nobody"}                       each side dials an id that the other does not serve; result: the
+//	                                            errors, as {"host": s, "plugin": s}
 //	{"op": "fail", "code": n, "message": s}     ok if that very status came; result: {"code": n, "message": s}
 //	{"op": "environment", "names": [s]}         result: {name: value} of those set in the plugin
 //	{"op": "descriptors"}                       result: n
@@ -64,6 +71,8 @@
 //	{"op": "wait_stderr", "contains": s}
 //	{"op": "wait_log", "contains": s}           ok once a log record's message contains the text
 //	{"op": "exited"}                            result: Client.Exited
+//	{"op": "start_again"}                       Client.Start once more; result: the address that it gives
+//	{"op": "secure_again"}                      starts, and kills, another client with the same SecureConfig
 //	{"op": "kill"}                              ok if it returned in time; steps after it see a dead plugin
 //
 // # Output

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-plugin"
 	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/health/grpc_health_v1"
@@ -16,6 +17,7 @@ import (
 	"google.golang.org/grpc/status"
 
 	"goplugin/interop/internal/kvv1"
+	"goplugin/interop/internal/probe"
 	"goplugin/interop/internal/probev1"
 )
 
@@ -37,6 +39,10 @@ func init() { // not in the declaration: kill, by way of session, refers to oper
 		"sleep":       sleep,
 		"stream":      streamNumbers,
 		"fail":        fail,
+		"call_back":   callBack,
+		"call_in":     callIn,
+		"call_both":   callBoth,
+		"call_nobody": callNobody,
 		"environment": environment,
 		"descriptors": descriptors,
 		"kv_put":      put,
@@ -48,6 +54,9 @@ func init() { // not in the declaration: kill, by way of session, refers to oper
 		"wait_log":    waitLog,
 		"exited":      exited,
 		"kill":        kill,
+
+		"start_again":  startAgain,
+		"secure_again": secureAgain,
 	}
 }
 
@@ -166,6 +175,86 @@ func fail(ctx context.Context, s *session, step step) (any, error) {
 	return map[string]any{"code": step.Code, "message": step.Message}, nil
 }
 
+// callBack has the plugin call servers of this host, all at once, each of which is a brokered connection.
+func callBack(ctx context.Context, s *session, step step) (any, error) {
+	return eachAtOnce(step, s.calledBack(ctx, step.payload()))
+}
+
+// callIn calls servers of the plugin, all at once, each of which is a brokered connection.
+func callIn(ctx context.Context, s *session, step step) (any, error) {
+	return eachAtOnce(step, s.calledIn(ctx, step.payload()))
+}
+
+func callBoth(ctx context.Context, s *session, step step) (any, error) {
+	return eachAtOnce(step, s.calledBack(ctx, step.payload()), s.calledIn(ctx, step.payload()))
+}
+
+// callNobody has both sides dial an id that neither serves, and reports what each of them gets for it.
+func callNobody(ctx context.Context, s *session, _ step) (any, error) {
+	id, plugin := s.probe.Broker.NextId(), make(chan error, 1)
+	go func() {
+		_, err := s.probe.CallBack(ctx, &probev1.CallBackRequest{ServiceId: id})
+		plugin <- err
+	}()
+	_, ours := s.echoOver(ctx, id, nil)
+	theirs := <-plugin
+	if ours == nil || theirs == nil {
+		return nil, fmt.Errorf("somebody answered: this host got %v, the plugin %v", ours, theirs)
+	}
+	return map[string]string{"host": ours.Error(), "plugin": theirs.Error()}, nil
+}
+
+func (s *session) calledBack(ctx context.Context, data []byte) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		id := s.probe.Broker.NextId()
+		go probe.ServeBrokered(s.probe.Broker, id)
+		answer, err := s.probe.CallBack(ctx, &probev1.CallBackRequest{ServiceId: id, Data: data})
+		return answer.GetData(), err
+	}
+}
+
+func (s *session) calledIn(ctx context.Context, data []byte) func() ([]byte, error) {
+	return func() ([]byte, error) {
+		id := s.probe.Broker.NextId()
+		if _, err := s.probe.Serve(ctx, &probev1.ServeRequest{ServiceId: id}); err != nil {
+			return nil, err
+		}
+		return s.echoOver(ctx, id, data)
+	}
+}
+
+// echoOver dials what the plugin serves.
+func (s *session) echoOver(ctx context.Context, id uint32, data []byte) ([]byte, error) {
+	connection, err := s.probe.Broker.Dial(id)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = connection.Close() }()
+	answer, err := probev1.NewProbeClient(connection).Echo(ctx, &probev1.EchoRequest{Data: data})
+	return answer.GetData(), err
+}
+
+// eachAtOnce makes step.Count calls of each kind and reports how many of them echoed what they were given.
+func eachAtOnce(step step, calls ...func() ([]byte, error)) (any, error) {
+	results, wanted := make(chan error), int(step.Count)*len(calls)
+	for number := range wanted {
+		go func() {
+			data, err := calls[number%len(calls)]()
+			if err == nil && !bytes.Equal(data, step.payload()) {
+				err = fmt.Errorf("sent %q, %q came back", step.payload(), data)
+			}
+			results <- err
+		}()
+	}
+	var failures []error
+	for range wanted {
+		if err := <-results; err != nil {
+			failures = append(failures, err)
+		}
+	}
+	return wanted - len(failures), errors.Join(failures...)
+}
+
 func environment(ctx context.Context, s *session, step step) (any, error) {
 	answer, err := s.probe.Environment(ctx, &probev1.EnvironmentRequest{Names: step.Names})
 	if answer.GetVariables() == nil {
@@ -231,4 +320,25 @@ func until(ctx context.Context, holds func() bool) error {
 		}
 	}
 	return nil
+}
+
+func startAgain(_ context.Context, s *session, _ step) (any, error) {
+	address, err := s.client.Start()
+	if err != nil {
+		return nil, err
+	}
+	return address.String(), nil
+}
+
+func secureAgain(_ context.Context, s *session, _ step) (any, error) {
+	first := s.command
+	defer func() { s.command = first }()
+	config, err := s.config()
+	if err != nil {
+		return nil, err
+	}
+	client := plugin.NewClient(config)
+	defer client.Kill()
+	_, err = client.Start()
+	return nil, err
 }

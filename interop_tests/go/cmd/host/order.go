@@ -22,6 +22,7 @@ type order struct {
 	AllowedProtocols []string `json:"allowed_protocols"`
 
 	AutoMTLS       bool        `json:"auto_mtls"`
+	TLS            string      `json:"tls"`
 	Multiplex      bool        `json:"multiplex"`
 	Managed        bool        `json:"managed"`
 	MinPort        uint        `json:"min_port"`

@@ -19,6 +19,7 @@ import (
 
 	"goplugin/interop/internal/kvv1"
 	"goplugin/interop/internal/probe"
+	"goplugin/interop/internal/settings"
 )
 
 const (
@@ -34,6 +35,7 @@ type session struct {
 	store  kvv1.KVClient
 
 	command   *exec.Cmd // nil with reattach
+	secure    *plugin.SecureConfig
 	stdout    *stream
 	stderr    *stream
 	rawStderr *stream
@@ -135,12 +137,21 @@ func (s *session) config() (*plugin.ClientConfig, error) {
 			Group: order.UnixSocket.Group, TempDir: order.UnixSocket.TempDir,
 		}
 	}
+	if order.TLS != "" {
+		var err error
+		if config.TLSConfig, err = settings.TLS(order.TLS); err != nil {
+			return nil, err
+		}
+	}
 	if order.SHA256 != "" {
 		checksum, err := hex.DecodeString(order.SHA256)
 		if err != nil {
 			return nil, fmt.Errorf("sha256: %w", err)
 		}
-		config.SecureConfig = &plugin.SecureConfig{Checksum: checksum, Hash: sha256.New()}
+		if s.secure == nil {
+			s.secure = &plugin.SecureConfig{Checksum: checksum, Hash: sha256.New()}
+		}
+		config.SecureConfig = s.secure
 	}
 	if order.Reattach != nil {
 		// go-plugin negotiates nothing when it reattaches and looks at Plugins alone.

@@ -3,11 +3,13 @@
 //	-cookie-key, -cookie-value  the magic cookie (INTEROP_PLUGIN=hello; INTEROP_COOKIE_KEY and _VALUE)
 //	-versions 1,2               the protocol versions served (1; INTEROP_VERSIONS)
 //	-max-message-bytes N        the largest message taken or sent (grpc-go's own limits)
+//	-tls FOLDER                 TLSProvider, with that folder's certificates; see settings.TLS
 //	-test-mode                  no cookie, no line: prints a reattach record as JSON and serves until killed
 package main
 
 import (
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"flag"
 	"os"
@@ -22,6 +24,7 @@ import (
 func main() {
 	parse := settings.Flags("INTEROP_PLUGIN", "hello")
 	limit := flag.Int("max-message-bytes", 0, "the largest message taken or sent; 0 keeps grpc-go's limits")
+	certificates := flag.String("tls", "", "a folder of certificates for TLS of one's own")
 	testMode := flag.Bool("test-mode", false, "serve for reattachment and print the record")
 	chosen := parse()
 
@@ -36,6 +39,9 @@ func main() {
 			}
 			return grpc.NewServer(options...)
 		},
+	}
+	if *certificates != "" {
+		config.TLSProvider = func() (*tls.Config, error) { return settings.TLS(*certificates) }
 	}
 	if *testMode {
 		config.Test = testConfig()

@@ -2,16 +2,26 @@
 // this program opens the listener and writes the handshake line itself and leaves the rest to
 // plugin.GRPCServer.
 //
-// Flags: -cookie-key, -cookie-value and -versions, as in cmd/plugin. No TLS, no multiplexing.
+// Flags: -cookie-key, -cookie-value and -versions, as in cmd/plugin. AutoMTLS where the host asks for it; no
+// multiplexing.
 package main
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/base64"
 	"errors"
 	"fmt"
+	"math/big"
 	"net"
 	"os"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/hashicorp/go-plugin"
 
@@ -42,9 +52,14 @@ func serve(chosen settings.Settings) error {
 	if err != nil {
 		return err
 	}
+	config, certificate, err := secured(os.Getenv("PLUGIN_CLIENT_CERT"))
+	if err != nil {
+		return err
+	}
 	server := &plugin.GRPCServer{
 		Plugins: probe.Plugins(settings.Logger(probe.PluginName)),
 		Server:  plugin.DefaultGRPCServer,
+		TLS:     config,
 		DoneCh:  make(chan struct{}),
 		Stdout:  stdout,
 		Stderr:  stderr,
@@ -55,10 +70,49 @@ func serve(chosen settings.Settings) error {
 
 	version := negotiate(chosen.Versions, os.Getenv("PLUGIN_PROTOCOL_VERSIONS"))
 	core, address := plugin.CoreProtocolVersion, listener.Addr()
-	fmt.Printf("%d|%d|tcp|%s|%s|\n", core, version, address, plugin.ProtocolGRPC)
+	fmt.Printf("%d|%d|tcp|%s|%s|%s\n", core, version, address, plugin.ProtocolGRPC, certificate)
 	os.Stdout, os.Stderr = stdoutWriter, stderrWriter
 	server.Serve(listener)
 	return nil
+}
+
+// secured returns what AutoMTLS needs, and the certificate for the handshake line; nothing without the host's.
+func secured(client string) (*tls.Config, string, error) {
+	if client == "" {
+		return nil, "", nil
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM([]byte(client)) {
+		return nil, "", errors.New("PLUGIN_CLIENT_CERT holds no certificate")
+	}
+	key, err := ecdsa.GenerateKey(elliptic.P521(), rand.Reader)
+	if err != nil {
+		return nil, "", err
+	}
+	template := &x509.Certificate{
+		SerialNumber:          big.NewInt(time.Now().UnixNano()),
+		Subject:               pkix.Name{CommonName: "localhost"},
+		DNSNames:              []string{"localhost"},
+		NotBefore:             time.Now().Add(-time.Minute),
+		NotAfter:              time.Now().Add(time.Hour),
+		KeyUsage:              x509.KeyUsageDigitalSignature | x509.KeyUsageCertSign,
+		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth, x509.ExtKeyUsageServerAuth},
+		BasicConstraintsValid: true,
+		IsCA:                  true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, key.Public(), key)
+	if err != nil {
+		return nil, "", err
+	}
+	config := &tls.Config{
+		Certificates: []tls.Certificate{{Certificate: [][]byte{der}, PrivateKey: key}},
+		ClientAuth:   tls.RequireAndVerifyClientCert,
+		ClientCAs:    pool,
+		RootCAs:      pool,
+		ServerName:   "localhost",
+		MinVersion:   tls.VersionTLS12,
+	}
+	return config, base64.RawStdEncoding.EncodeToString(der), nil
 }
 
 // listen takes the first free port from PLUGIN_MIN_PORT to PLUGIN_MAX_PORT, or any port without them.

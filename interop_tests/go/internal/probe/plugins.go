@@ -17,10 +17,12 @@ const (
 	StoreName  = "kv"
 )
 
-// Client is what a host gets when it dispenses the probe: the stub, and the connection for other services.
+// Client is what a host gets when it dispenses the probe: the stub, the connection for other services, and the
+// broker.
 type Client struct {
 	probev1.ProbeClient
 	Connection *grpc.ClientConn
+	Broker     *plugin.GRPCBroker
 }
 
 type probePlugin struct {
@@ -28,15 +30,15 @@ type probePlugin struct {
 	logger hclog.Logger
 }
 
-func (p *probePlugin) GRPCServer(_ *plugin.GRPCBroker, server *grpc.Server) error {
-	probev1.RegisterProbeServer(server, &Server{Logger: p.logger})
+func (p *probePlugin) GRPCServer(broker *plugin.GRPCBroker, server *grpc.Server) error {
+	probev1.RegisterProbeServer(server, &Server{Logger: p.logger, Broker: broker})
 	return nil
 }
 
 func (*probePlugin) GRPCClient(
-	_ context.Context, _ *plugin.GRPCBroker, connection *grpc.ClientConn,
+	_ context.Context, broker *plugin.GRPCBroker, connection *grpc.ClientConn,
 ) (any, error) {
-	return &Client{probev1.NewProbeClient(connection), connection}, nil
+	return &Client{probev1.NewProbeClient(connection), connection, broker}, nil
 }
 
 type storePlugin struct {

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/go-plugin"
+	"google.golang.org/grpc"
 	"google.golang.org/grpc/codes"
 	"google.golang.org/grpc/status"
 
@@ -21,6 +23,7 @@ import (
 type Server struct {
 	probev1.UnimplementedProbeServer
 	Logger hclog.Logger
+	Broker *plugin.GRPCBroker
 }
 
 func (*Server) Echo(_ context.Context, request *probev1.EchoRequest) (*probev1.EchoResponse, error) {
@@ -114,6 +117,32 @@ func (*Server) Fail(_ context.Context, request *probev1.FailRequest) (*probev1.F
 		return nil, status.Error(codes.InvalidArgument, "OK is not a failure")
 	}
 	return nil, status.Error(code, request.Message)
+}
+
+func (s *Server) CallBack(
+	ctx context.Context, request *probev1.CallBackRequest,
+) (*probev1.CallBackResponse, error) {
+	connection, err := s.Broker.Dial(request.ServiceId)
+	if err != nil {
+		return nil, status.Errorf(codes.Unavailable, "dial: %v", err)
+	}
+	defer func() { _ = connection.Close() }()
+	answer, err := probev1.NewProbeClient(connection).Echo(ctx, &probev1.EchoRequest{Data: request.Data})
+	return &probev1.CallBackResponse{Data: answer.GetData()}, err
+}
+
+func (s *Server) Serve(_ context.Context, request *probev1.ServeRequest) (*probev1.ServeResponse, error) {
+	go ServeBrokered(s.Broker, request.ServiceId)
+	return &probev1.ServeResponse{}, nil
+}
+
+// ServeBrokered serves a Probe as a brokered connection, from either side, until host and plugin part.
+func ServeBrokered(broker *plugin.GRPCBroker, id uint32) {
+	broker.AcceptAndServe(id, func(options []grpc.ServerOption) *grpc.Server {
+		server := grpc.NewServer(options...)
+		probev1.RegisterProbeServer(server, &Server{Broker: broker})
+		return server
+	})
 }
 
 // Store answers the KV service from memory.

@@ -954,6 +954,182 @@ func (*FailResponse) Descriptor() ([]byte, []int) {
 	return file_probe_proto_rawDescGZIP(), []int{19}
 }
 
+type CallBackRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServiceId     uint32                 `protobuf:"varint,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	Data          []byte                 `protobuf:"bytes,2,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallBackRequest) Reset() {
+	*x = CallBackRequest{}
+	mi := &file_probe_proto_msgTypes[20]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallBackRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallBackRequest) ProtoMessage() {}
+
+func (x *CallBackRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[20]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallBackRequest.ProtoReflect.Descriptor instead.
+func (*CallBackRequest) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{20}
+}
+
+func (x *CallBackRequest) GetServiceId() uint32 {
+	if x != nil {
+		return x.ServiceId
+	}
+	return 0
+}
+
+func (x *CallBackRequest) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type CallBackResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	Data          []byte                 `protobuf:"bytes,1,opt,name=data,proto3" json:"data,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *CallBackResponse) Reset() {
+	*x = CallBackResponse{}
+	mi := &file_probe_proto_msgTypes[21]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *CallBackResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*CallBackResponse) ProtoMessage() {}
+
+func (x *CallBackResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[21]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use CallBackResponse.ProtoReflect.Descriptor instead.
+func (*CallBackResponse) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{21}
+}
+
+func (x *CallBackResponse) GetData() []byte {
+	if x != nil {
+		return x.Data
+	}
+	return nil
+}
+
+type ServeRequest struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	ServiceId     uint32                 `protobuf:"varint,1,opt,name=service_id,json=serviceId,proto3" json:"service_id,omitempty"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServeRequest) Reset() {
+	*x = ServeRequest{}
+	mi := &file_probe_proto_msgTypes[22]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServeRequest) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServeRequest) ProtoMessage() {}
+
+func (x *ServeRequest) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[22]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServeRequest.ProtoReflect.Descriptor instead.
+func (*ServeRequest) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{22}
+}
+
+func (x *ServeRequest) GetServiceId() uint32 {
+	if x != nil {
+		return x.ServiceId
+	}
+	return 0
+}
+
+type ServeResponse struct {
+	state         protoimpl.MessageState `protogen:"open.v1"`
+	unknownFields protoimpl.UnknownFields
+	sizeCache     protoimpl.SizeCache
+}
+
+func (x *ServeResponse) Reset() {
+	*x = ServeResponse{}
+	mi := &file_probe_proto_msgTypes[23]
+	ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+	ms.StoreMessageInfo(mi)
+}
+
+func (x *ServeResponse) String() string {
+	return protoimpl.X.MessageStringOf(x)
+}
+
+func (*ServeResponse) ProtoMessage() {}
+
+func (x *ServeResponse) ProtoReflect() protoreflect.Message {
+	mi := &file_probe_proto_msgTypes[23]
+	if x != nil {
+		ms := protoimpl.X.MessageStateOf(protoimpl.Pointer(x))
+		if ms.LoadMessageInfo() == nil {
+			ms.StoreMessageInfo(mi)
+		}
+		return ms
+	}
+	return mi.MessageOf(x)
+}
+
+// Deprecated: Use ServeResponse.ProtoReflect.Descriptor instead.
+func (*ServeResponse) Descriptor() ([]byte, []int) {
+	return file_probe_proto_rawDescGZIP(), []int{23}
+}
+
 var File_probe_proto protoreflect.FileDescriptor
 
 const file_probe_proto_rawDesc = "" +
@@ -1007,11 +1183,21 @@ const file_probe_proto_rawDesc = "" +
 	"\vFailRequest\x12\x12\n" +
 	"\x04code\x18\x01 \x01(\rR\x04code\x12\x18\n" +
 	"\amessage\x18\x02 \x01(\tR\amessage\"\x0e\n" +
-	"\fFailResponse*J\n" +
+	"\fFailResponse\"D\n" +
+	"\x0fCallBackRequest\x12\x1d\n" +
+	"\n" +
+	"service_id\x18\x01 \x01(\rR\tserviceId\x12\x12\n" +
+	"\x04data\x18\x02 \x01(\fR\x04data\"&\n" +
+	"\x10CallBackResponse\x12\x12\n" +
+	"\x04data\x18\x01 \x01(\fR\x04data\"-\n" +
+	"\fServeRequest\x12\x1d\n" +
+	"\n" +
+	"service_id\x18\x01 \x01(\rR\tserviceId\"\x0f\n" +
+	"\rServeResponse*J\n" +
 	"\aChannel\x12\x17\n" +
 	"\x13CHANNEL_UNSPECIFIED\x10\x00\x12\x12\n" +
 	"\x0eCHANNEL_STDOUT\x10\x01\x12\x12\n" +
-	"\x0eCHANNEL_STDERR\x10\x022\x87\x05\n" +
+	"\x0eCHANNEL_STDERR\x10\x022\x8c\x06\n" +
 	"\x05Probe\x129\n" +
 	"\x04Echo\x12\x17.interop.v1.EchoRequest\x1a\x18.interop.v1.EchoResponse\x126\n" +
 	"\x03Add\x12\x16.interop.v1.AddRequest\x1a\x17.interop.v1.AddResponse\x12<\n" +
@@ -1022,7 +1208,9 @@ const file_probe_proto_rawDesc = "" +
 	"\vEnvironment\x12\x1e.interop.v1.EnvironmentRequest\x1a\x1f.interop.v1.EnvironmentResponse\x12N\n" +
 	"\vDescriptors\x12\x1e.interop.v1.DescriptorsRequest\x1a\x1f.interop.v1.DescriptorsResponse\x12A\n" +
 	"\x06Stream\x12\x19.interop.v1.StreamRequest\x1a\x1a.interop.v1.StreamResponse0\x01\x129\n" +
-	"\x04Fail\x12\x17.interop.v1.FailRequest\x1a\x18.interop.v1.FailResponseb\x06proto3"
+	"\x04Fail\x12\x17.interop.v1.FailRequest\x1a\x18.interop.v1.FailResponse\x12E\n" +
+	"\bCallBack\x12\x1b.interop.v1.CallBackRequest\x1a\x1c.interop.v1.CallBackResponse\x12<\n" +
+	"\x05Serve\x12\x18.interop.v1.ServeRequest\x1a\x19.interop.v1.ServeResponseb\x06proto3"
 
 var (
 	file_probe_proto_rawDescOnce sync.Once
@@ -1037,7 +1225,7 @@ func file_probe_proto_rawDescGZIP() []byte {
 }
 
 var file_probe_proto_enumTypes = make([]protoimpl.EnumInfo, 1)
-var file_probe_proto_msgTypes = make([]protoimpl.MessageInfo, 22)
+var file_probe_proto_msgTypes = make([]protoimpl.MessageInfo, 26)
 var file_probe_proto_goTypes = []any{
 	(Channel)(0),                // 0: interop.v1.Channel
 	(*EchoRequest)(nil),         // 1: interop.v1.EchoRequest
@@ -1060,13 +1248,17 @@ var file_probe_proto_goTypes = []any{
 	(*StreamResponse)(nil),      // 18: interop.v1.StreamResponse
 	(*FailRequest)(nil),         // 19: interop.v1.FailRequest
 	(*FailResponse)(nil),        // 20: interop.v1.FailResponse
-	nil,                         // 21: interop.v1.LogRequest.FieldsEntry
-	nil,                         // 22: interop.v1.EnvironmentResponse.VariablesEntry
+	(*CallBackRequest)(nil),     // 21: interop.v1.CallBackRequest
+	(*CallBackResponse)(nil),    // 22: interop.v1.CallBackResponse
+	(*ServeRequest)(nil),        // 23: interop.v1.ServeRequest
+	(*ServeResponse)(nil),       // 24: interop.v1.ServeResponse
+	nil,                         // 25: interop.v1.LogRequest.FieldsEntry
+	nil,                         // 26: interop.v1.EnvironmentResponse.VariablesEntry
 }
 var file_probe_proto_depIdxs = []int32{
 	0,  // 0: interop.v1.PrintRequest.channel:type_name -> interop.v1.Channel
-	21, // 1: interop.v1.LogRequest.fields:type_name -> interop.v1.LogRequest.FieldsEntry
-	22, // 2: interop.v1.EnvironmentResponse.variables:type_name -> interop.v1.EnvironmentResponse.VariablesEntry
+	25, // 1: interop.v1.LogRequest.fields:type_name -> interop.v1.LogRequest.FieldsEntry
+	26, // 2: interop.v1.EnvironmentResponse.variables:type_name -> interop.v1.EnvironmentResponse.VariablesEntry
 	1,  // 3: interop.v1.Probe.Echo:input_type -> interop.v1.EchoRequest
 	3,  // 4: interop.v1.Probe.Add:input_type -> interop.v1.AddRequest
 	5,  // 5: interop.v1.Probe.Print:input_type -> interop.v1.PrintRequest
@@ -1077,18 +1269,22 @@ var file_probe_proto_depIdxs = []int32{
 	15, // 10: interop.v1.Probe.Descriptors:input_type -> interop.v1.DescriptorsRequest
 	17, // 11: interop.v1.Probe.Stream:input_type -> interop.v1.StreamRequest
 	19, // 12: interop.v1.Probe.Fail:input_type -> interop.v1.FailRequest
-	2,  // 13: interop.v1.Probe.Echo:output_type -> interop.v1.EchoResponse
-	4,  // 14: interop.v1.Probe.Add:output_type -> interop.v1.AddResponse
-	6,  // 15: interop.v1.Probe.Print:output_type -> interop.v1.PrintResponse
-	8,  // 16: interop.v1.Probe.Log:output_type -> interop.v1.LogResponse
-	10, // 17: interop.v1.Probe.Sleep:output_type -> interop.v1.SleepResponse
-	12, // 18: interop.v1.Probe.Exit:output_type -> interop.v1.ExitResponse
-	14, // 19: interop.v1.Probe.Environment:output_type -> interop.v1.EnvironmentResponse
-	16, // 20: interop.v1.Probe.Descriptors:output_type -> interop.v1.DescriptorsResponse
-	18, // 21: interop.v1.Probe.Stream:output_type -> interop.v1.StreamResponse
-	20, // 22: interop.v1.Probe.Fail:output_type -> interop.v1.FailResponse
-	13, // [13:23] is the sub-list for method output_type
-	3,  // [3:13] is the sub-list for method input_type
+	21, // 13: interop.v1.Probe.CallBack:input_type -> interop.v1.CallBackRequest
+	23, // 14: interop.v1.Probe.Serve:input_type -> interop.v1.ServeRequest
+	2,  // 15: interop.v1.Probe.Echo:output_type -> interop.v1.EchoResponse
+	4,  // 16: interop.v1.Probe.Add:output_type -> interop.v1.AddResponse
+	6,  // 17: interop.v1.Probe.Print:output_type -> interop.v1.PrintResponse
+	8,  // 18: interop.v1.Probe.Log:output_type -> interop.v1.LogResponse
+	10, // 19: interop.v1.Probe.Sleep:output_type -> interop.v1.SleepResponse
+	12, // 20: interop.v1.Probe.Exit:output_type -> interop.v1.ExitResponse
+	14, // 21: interop.v1.Probe.Environment:output_type -> interop.v1.EnvironmentResponse
+	16, // 22: interop.v1.Probe.Descriptors:output_type -> interop.v1.DescriptorsResponse
+	18, // 23: interop.v1.Probe.Stream:output_type -> interop.v1.StreamResponse
+	20, // 24: interop.v1.Probe.Fail:output_type -> interop.v1.FailResponse
+	22, // 25: interop.v1.Probe.CallBack:output_type -> interop.v1.CallBackResponse
+	24, // 26: interop.v1.Probe.Serve:output_type -> interop.v1.ServeResponse
+	15, // [15:27] is the sub-list for method output_type
+	3,  // [3:15] is the sub-list for method input_type
 	3,  // [3:3] is the sub-list for extension type_name
 	3,  // [3:3] is the sub-list for extension extendee
 	0,  // [0:3] is the sub-list for field type_name
@@ -1105,7 +1301,7 @@ func file_probe_proto_init() {
 			GoPackagePath: reflect.TypeOf(x{}).PkgPath(),
 			RawDescriptor: unsafe.Slice(unsafe.StringData(file_probe_proto_rawDesc), len(file_probe_proto_rawDesc)),
 			NumEnums:      1,
-			NumMessages:   22,
+			NumMessages:   26,
 			NumExtensions: 0,
 			NumServices:   1,
 		},

@@ -32,6 +32,8 @@ const (
 	Probe_Descriptors_FullMethodName = "/interop.v1.Probe/Descriptors"
 	Probe_Stream_FullMethodName      = "/interop.v1.Probe/Stream"
 	Probe_Fail_FullMethodName        = "/interop.v1.Probe/Fail"
+	Probe_CallBack_FullMethodName    = "/interop.v1.Probe/CallBack"
+	Probe_Serve_FullMethodName       = "/interop.v1.Probe/Serve"
 )
 
 // ProbeClient is the client API for Probe service.
@@ -56,6 +58,10 @@ type ProbeClient interface {
 	Stream(ctx context.Context, in *StreamRequest, opts ...grpc.CallOption) (Probe_StreamClient, error)
 	// Answers with the gRPC status given.
 	Fail(ctx context.Context, in *FailRequest, opts ...grpc.CallOption) (*FailResponse, error)
+	// Dials a brokered connection, on which the host serves a Probe, and answers what its Echo says.
+	CallBack(ctx context.Context, in *CallBackRequest, opts ...grpc.CallOption) (*CallBackResponse, error)
+	// Serves a Probe as a brokered connection, until the plugin ends.
+	Serve(ctx context.Context, in *ServeRequest, opts ...grpc.CallOption) (*ServeResponse, error)
 }
 
 type probeClient struct {
@@ -179,6 +185,24 @@ func (c *probeClient) Fail(ctx context.Context, in *FailRequest, opts ...grpc.Ca
 	return out, nil
 }
 
+func (c *probeClient) CallBack(ctx context.Context, in *CallBackRequest, opts ...grpc.CallOption) (*CallBackResponse, error) {
+	out := new(CallBackResponse)
+	err := c.cc.Invoke(ctx, Probe_CallBack_FullMethodName, in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
+func (c *probeClient) Serve(ctx context.Context, in *ServeRequest, opts ...grpc.CallOption) (*ServeResponse, error) {
+	out := new(ServeResponse)
+	err := c.cc.Invoke(ctx, Probe_Serve_FullMethodName, in, out, opts...)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
+}
+
 // ProbeServer is the server API for Probe service.
 // All implementations must embed UnimplementedProbeServer
 // for forward compatibility
@@ -201,6 +225,10 @@ type ProbeServer interface {
 	Stream(*StreamRequest, Probe_StreamServer) error
 	// Answers with the gRPC status given.
 	Fail(context.Context, *FailRequest) (*FailResponse, error)
+	// Dials a brokered connection, on which the host serves a Probe, and answers what its Echo says.
+	CallBack(context.Context, *CallBackRequest) (*CallBackResponse, error)
+	// Serves a Probe as a brokered connection, until the plugin ends.
+	Serve(context.Context, *ServeRequest) (*ServeResponse, error)
 	mustEmbedUnimplementedProbeServer()
 }
 
@@ -237,6 +265,12 @@ func (UnimplementedProbeServer) Stream(*StreamRequest, Probe_StreamServer) error
 }
 func (UnimplementedProbeServer) Fail(context.Context, *FailRequest) (*FailResponse, error) {
 	return nil, status.Errorf(codes.Unimplemented, "method Fail not implemented")
+}
+func (UnimplementedProbeServer) CallBack(context.Context, *CallBackRequest) (*CallBackResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method CallBack not implemented")
+}
+func (UnimplementedProbeServer) Serve(context.Context, *ServeRequest) (*ServeResponse, error) {
+	return nil, status.Errorf(codes.Unimplemented, "method Serve not implemented")
 }
 func (UnimplementedProbeServer) mustEmbedUnimplementedProbeServer() {}
 
@@ -434,6 +468,42 @@ func _Probe_Fail_Handler(srv interface{}, ctx context.Context, dec func(interfac
 	return interceptor(ctx, in, info, handler)
 }
 
+func _Probe_CallBack_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(CallBackRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProbeServer).CallBack(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Probe_CallBack_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProbeServer).CallBack(ctx, req.(*CallBackRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
+func _Probe_Serve_Handler(srv interface{}, ctx context.Context, dec func(interface{}) error, interceptor grpc.UnaryServerInterceptor) (interface{}, error) {
+	in := new(ServeRequest)
+	if err := dec(in); err != nil {
+		return nil, err
+	}
+	if interceptor == nil {
+		return srv.(ProbeServer).Serve(ctx, in)
+	}
+	info := &grpc.UnaryServerInfo{
+		Server:     srv,
+		FullMethod: Probe_Serve_FullMethodName,
+	}
+	handler := func(ctx context.Context, req interface{}) (interface{}, error) {
+		return srv.(ProbeServer).Serve(ctx, req.(*ServeRequest))
+	}
+	return interceptor(ctx, in, info, handler)
+}
+
 // Probe_ServiceDesc is the grpc.ServiceDesc for Probe service.
 // It's only intended for direct use with grpc.RegisterService,
 // and not to be introspected or modified (even as a copy)
@@ -476,6 +546,14 @@ var Probe_ServiceDesc = grpc.ServiceDesc{
 		{
 			MethodName: "Fail",
 			Handler:    _Probe_Fail_Handler,
+		},
+		{
+			MethodName: "CallBack",
+			Handler:    _Probe_CallBack_Handler,
+		},
+		{
+			MethodName: "Serve",
+			Handler:    _Probe_Serve_Handler,
 		},
 	},
 	Streams: []grpc.StreamDesc{
