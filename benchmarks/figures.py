@@ -87,17 +87,19 @@ def met(ratio: float, goal: float, better: Literal["lower", "higher"]) -> bool:
 def rows(
     suite: str, comparisons: Sequence[Comparison], contestants: Sequence[Contestant], rounds: Sequence[Samples]
 ) -> list[Row]:
-    """Return a row for each comparison and figure.
+    """Return a row for each comparison and each figure that its other side has, or that it is missing for.
 
     The ratio is taken within each round, and of these ratios the median: what slows the machine for a while slows
     both sides of a round, and one bad round moves nothing.
     """
     known = {contestant.name: contestant for contestant in contestants}
-    figures = list(dict.fromkeys(figure for samples in rounds for _, figure in samples))
+    measured = dict.fromkeys(key for samples in rounds for key in samples)
+    figures = list(dict.fromkeys(figure for _, figure in measured))
     return [
         _row(suite, figure, comparison, known[comparison.against], rounds)
         for comparison in comparisons
         for figure in figures
+        if known[comparison.against].missing is not None or (comparison.against, figure) in measured
     ]
 
 

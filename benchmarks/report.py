@@ -61,13 +61,26 @@ def _tables(rows: Sequence[Row]) -> list[list[Row]]:
 
 
 def _markdown(rows: Sequence[Row]) -> str:
-    peers = dict.fromkeys(f"{row['peer']} {row['peer_version']}".strip() for row in rows)
-    lines = [[f"{rows[0]['subject']}, ratio to", *peers, "goal"], ["---", *("---:" for _ in peers), "---"]]
-    for figure in dict.fromkeys(row["figure"] for row in rows):
-        cells = [row for row in rows if row["figure"] == figure]
-        name = f"{figure} ({'less' if cells[0]['better'] == 'lower' else 'more'} is better)"
-        lines.append([name, *map(_ratio, cells), ", ".join(filter(None, map(_goal, cells)))])
+    peers = _peers(rows)
+    lines = [[f"{rows[0]['subject']}, ratio to", *peers.values(), "goal"], ["---", *("---:" for _ in peers), "---"]]
+    for figure, cells in _by_figure(rows).items():
+        name = f"{figure} ({'less' if next(iter(cells.values()))['better'] == 'lower' else 'more'} is better)"
+        ratios = [_ratio(cells[peer]) if peer in cells else "" for peer in peers]
+        lines.append([name, *ratios, ", ".join(filter(None, map(_goal, cells.values())))])
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+
+
+def _peers(rows: Sequence[Row]) -> dict[str, str]:
+    """The columns of a table: each peer, and what to call it."""
+    return {row["peer"]: f"{row['peer']} {row['peer_version']}".strip() for row in rows}
+
+
+def _by_figure(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+    """The lines of a table: by figure, the row of each peer that has it."""
+    lines: dict[str, dict[str, Row]] = {}
+    for row in rows:
+        lines.setdefault(row["figure"], {})[row["peer"]] = row
+    return lines
 
 
 def _ratio(row: Row) -> str:
@@ -79,19 +92,20 @@ def _ratio(row: Row) -> str:
 
 def _table(rows: Sequence[Row]) -> Table:
     first = rows[0]
-    peers = dict.fromkeys((row["peer"], row["peer_version"]) for row in rows)
+    peers = _peers(rows)
     rounds = max(row["rounds"] for row in rows)
     title = f"{first['suite']}: {first['subject']}, and its ratio to others; medians of {rounds} rounds"
     table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left")
     table.add_column("figure", no_wrap=True)
     table.add_column(first["subject"], justify="right", no_wrap=True)
-    for peer, version in peers:
-        table.add_column(f"{peer} {version}".strip(), justify="right")
+    for peer in peers.values():
+        table.add_column(peer, justify="right")
     table.add_column("goal", no_wrap=True)
-    for figure in dict.fromkeys(row["figure"] for row in rows):
-        cells = [row for row in rows if row["figure"] == figure]
-        goals = [text for row in cells if (text := _goal(row))]
-        table.add_row(figure, _value(cells[0]["ours"], cells[0]["unit"]), *map(_cell, cells), ", ".join(goals))
+    for figure, cells in _by_figure(rows).items():
+        ours = next(iter(cells.values()))
+        ratios = [_cell(cells[peer]) if peer in cells else "" for peer in peers]
+        goals = ", ".join(filter(None, map(_goal, cells.values())))
+        table.add_row(figure, _value(ours["ours"], ours["unit"]), *ratios, goals)
     return table
 
 

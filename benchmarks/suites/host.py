@@ -37,7 +37,7 @@ class Host:
 
         def ours() -> float:
             plugins: dict[str, Callable[[grpc.Channel], kv_pb2_grpc.KVStub]] = {"kv": kv_pb2_grpc.KVStub}
-            client = hostlib.Client(command, HANDSHAKE, plugins, env=environment, skip_host_env=True, cwd=folder)
+            client = hostlib.Client(command, HANDSHAKE, plugins, env=environment, inherit_env=False, cwd=folder)
             with ExitStack() as undo:
                 undo.callback(client.stop)
                 began = perf_counter()

@@ -23,6 +23,7 @@ UNARY = Figure(name="unary call, p50", unit="µs")
 UNARY_TAIL = Figure(name="unary call, p99", unit="µs")
 UNARY_WORK = Figure(name="processor time of a unary call", unit="µs")
 CROWD = Figure(name="16 calls in flight, p50", unit="µs")
+CROWD_TAIL = Figure(name="16 calls in flight, p99", unit="µs")
 CROWD_RATE = Figure(name="16 calls in flight", unit="calls/s", better="higher")
 LARGE = Figure(name="messages of 1 MiB", unit="MiB/s", better="higher")
 
@@ -49,16 +50,23 @@ class Subject:
     is_peer: bool = False
 
 
-def _own(script: str) -> Callable[[Workshop], Sequence[str]]:
+def own(script: str) -> Callable[[Workshop], Sequence[str]]:
+    """Return how to find the command of a script of subjects/ on the interpreter of ours."""
     return lambda workshop: workshop.subject(script)
 
 
-def _peer(name: str, version: str, script: str, **environment: str) -> Subject:
-    requirement = f"{name}=={version}"
+def in_go(_: Workshop) -> Sequence[str]:
+    """Return the command of go-plugin's own example plugin."""
+    return [str(provision.program("example-kv-plugin"))]
+
+
+def peer(name: str, distribution: str, version: str, script: str, **environment: str) -> Subject:
+    """Return a peer whose script needs one distribution, and runs on an interpreter of its own."""
+    requirement = f"{distribution}=={version}"
     return Subject(
         name=name,
         version=version,
-        command=lambda workshop: workshop.subject(script, workshop.python(name, [requirement])),
+        command=lambda workshop: workshop.subject(script, workshop.python(distribution, [requirement])),
         environment=environment,
         is_peer=True,
     )
@@ -67,11 +75,12 @@ def _peer(name: str, version: str, script: str, **environment: str) -> Subject:
 def _subjects() -> list[Subject]:
     ours, grpcio = version("goplugin"), version("grpcio")
     return [
-        Subject(name=SYNC, version=ours, command=_own("goplugin_sync.py")),
-        Subject(name=AIO, version=ours, command=_own("goplugin_aio.py")),
-        Subject(name=BARE, version=grpcio, command=_own("bare_grpcio.py")),
-        Subject(name=BARE_AIO, version=grpcio, command=_own("bare_grpcio_aio.py")),
-        _peer(
+        Subject(name=SYNC, version=ours, command=own("goplugin_sync.py")),
+        Subject(name=AIO, version=ours, command=own("goplugin_aio.py")),
+        Subject(name=BARE, version=grpcio, command=own("bare_grpcio.py")),
+        Subject(name=BARE_AIO, version=grpcio, command=own("bare_grpcio_aio.py")),
+        peer(
+            PYVIDER,
             PYVIDER,
             "0.5.5",
             "peer_pyvider.py",
@@ -79,13 +88,8 @@ def _subjects() -> list[Subject]:
             PLUGIN_MAGIC_COOKIE_KEY=COOKIE[0],
             PLUGIN_MAGIC_COOKIE_VALUE=COOKIE[1],
         ),
-        _peer(PYTHON_PLUGIN, "0.1.0", "peer_python_plugin.py"),
-        Subject(
-            name=GO,
-            version="1.8.0",
-            command=lambda workshop: [str(provision.program("example-kv-plugin"))],
-            is_peer=True,
-        ),
+        peer(PYTHON_PLUGIN, PYTHON_PLUGIN, "0.1.0", "peer_python_plugin.py"),
+        Subject(name=GO, version="1.8.0", command=in_go, is_peer=True),
     ]
 
 
@@ -110,9 +114,9 @@ class Plain:
             comparison
             for comparison in (
                 Comparison(ours=SYNC, against=BARE, goals=GOALS),
-                *(Comparison(ours=SYNC, against=peer) for peer in (PYVIDER, PYTHON_PLUGIN, GO)),
+                *(Comparison(ours=SYNC, against=other) for other in (PYVIDER, PYTHON_PLUGIN, GO)),
                 Comparison(ours=AIO, against=BARE_AIO, goals=GOALS),
-                *(Comparison(ours=AIO, against=peer) for peer in (BARE, PYVIDER, PYTHON_PLUGIN, GO)),
+                *(Comparison(ours=AIO, against=other) for other in (BARE, PYVIDER, PYTHON_PLUGIN, GO)),
             )
             if {comparison.ours, comparison.against} <= names
         ]
@@ -172,13 +176,22 @@ class Plain:
             for name, plugin in plugins.items():
                 calls.large(plugin, effort.large, large[name])
         for name in plugins:
-            samples[name, UNARY] = quantile(single[name].latencies, 0.5) * 1e6
-            samples[name, UNARY_TAIL] = quantile(single[name].latencies, 0.99) * 1e6
+            for figure, value in of_calls(single[name], crowd[name], large[name]).items():
+                samples[name, figure] = value
             if work[name]:
                 samples[name, UNARY_WORK] = work[name] / len(single[name].latencies) * 1e6
-            samples[name, CROWD] = quantile(crowd[name].latencies, 0.5) * 1e6
-            samples[name, CROWD_RATE] = len(crowd[name].latencies) / crowd[name].seconds
-            samples[name, LARGE] = large[name].bytes / calls.MIB / large[name].seconds
+
+
+def of_calls(single: Calls, crowd: Calls, large: Calls) -> dict[Figure, float]:
+    """Return what calls one at a time, many at once, and large ones come to."""
+    return {
+        UNARY: quantile(single.latencies, 0.5) * 1e6,
+        UNARY_TAIL: quantile(single.latencies, 0.99) * 1e6,
+        CROWD: quantile(crowd.latencies, 0.5) * 1e6,
+        CROWD_TAIL: quantile(crowd.latencies, 0.99) * 1e6,
+        CROWD_RATE: len(crowd.latencies) / crowd.seconds,
+        LARGE: large.bytes / calls.MIB / large.seconds,
+    }
 
 
 def suite(quick: bool, peers: bool) -> Plain:
