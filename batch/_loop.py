@@ -26,6 +26,7 @@ class Loop:
     def __init__(self, max_in_flight: int) -> None:
         self.allow(max_in_flight)
         self._loop = asyncio.new_event_loop()
+        self._closed = self._loop.create_future()
         self._thread = threading.Thread(target=self._run, name="goplugin-loop", daemon=True)
         self._thread.start()
 
@@ -97,7 +98,7 @@ class Loop:
 
     def close(self) -> None:
         try:
-            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._loop.call_soon_threadsafe(self._end)
         except RuntimeError:
             return  # closed before
         self._thread.join(_END_WITHIN)
@@ -110,10 +111,15 @@ class Loop:
             future.cancel()
         return future.result()
 
+    def _end(self) -> None:
+        # Not loop.stop: where the loop was held up, close is called again while it ends, and would stop it in that.
+        if not self._closed.done():
+            self._closed.set_result(None)
+
     def _run(self) -> None:
         asyncio.set_event_loop(self._loop)
         try:
-            self._loop.run_forever()
+            self._loop.run_until_complete(self._closed)
             tasks = asyncio.all_tasks(self._loop)
             for task in tasks:
                 task.cancel()

@@ -75,7 +75,7 @@ class Child:
         try:
             self._exit = ExitDescriptor(exit_descriptor(self._popen))
         except (OSError, RuntimeError) as error:
-            os.killpg(self.pid, signal.SIGKILL)
+            self._send(signal.SIGKILL)
             with suppress(subprocess.TimeoutExpired):
                 self._popen.wait(_REAPED)
             self.close_pipes()

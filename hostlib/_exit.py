@@ -58,7 +58,8 @@ def exit_descriptor(process: "subprocess.Popen[bytes]") -> int:
         try:
             return os.pidfd_open(process.pid)
         except OSError as error:
-            if error.errno not in (errno.ENOSYS, errno.EPERM):  # an old kernel, or a sandbox that hides the call
+            # An old kernel; a sandbox that hides the call; where SIGCHLD is ignored, a process that is gone already.
+            if error.errno not in (errno.ENOSYS, errno.EPERM, errno.ESRCH):
                 raise
     return watched(process)
 

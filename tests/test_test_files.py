@@ -21,7 +21,6 @@ COVERED_BY = {
     # The decorators, and what runs their functions, which whole services go through.
     "batch/_calls.py": "batch/test_processor_service.py",
     "batch/_input.py": "batch/test_input_service.py",
-    "batch/_loop.py": "batch/test_processor_service.py",
     "batch/_output.py": "batch/test_output_service.py",
     "batch/_processor.py": "batch/test_processor_service.py",
     "batch/_service.py": "batch/test_processor_service.py",

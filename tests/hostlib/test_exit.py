@@ -5,8 +5,10 @@ import select
 import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable
 
+import psutil
 import pytest
 
 from goplugin.hostlib._exit import ExitDescriptor, exit_descriptor, watched
@@ -38,6 +40,19 @@ def test_it_is_readable_too_where_the_system_tells_nobody_how_the_process_ended(
         with subprocess.Popen(["sleep", "60"]) as process:
             descriptor = way(process)
             process.kill()
+            assert select.select([descriptor], [], [], 10)[0]
+            os.close(descriptor)
+    finally:
+        signal.signal(signal.SIGCHLD, usual)
+
+
+def test_it_is_readable_at_once_where_nothing_is_left_of_the_process_to_watch() -> None:
+    usual = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        with subprocess.Popen(["true"], stdout=subprocess.PIPE) as process:
+            while psutil.pid_exists(process.pid):
+                time.sleep(0.001)
+            descriptor = exit_descriptor(process)
             assert select.select([descriptor], [], [], 10)[0]
             os.close(descriptor)
     finally:
