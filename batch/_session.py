@@ -4,8 +4,6 @@ Knows no batches: what is asked of the plugin, and whether a lost question may b
 """
 
 import logging
-import os
-import sys
 import threading
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
@@ -285,7 +283,7 @@ class Session(Generic[_Stub]):
             stdout=LineLog(self.log, logging.INFO),
             logger=self.log,
             address_variable=ADDRESS_VARIABLE,
-            guardian=_guardable(),
+            guardian=hostlib.guardian_available(),  # plugins on Redpanda's SDKs do not notice that their host is gone
         )
         if self.killed:  # asked after the client is where `kill` finds it
             raise Misuse(f"the {self._what} was killed")
@@ -429,8 +427,3 @@ def caller(
 def clock() -> float:
     """Return the time by which limits are kept."""
     return monotonic()
-
-
-def _guardable() -> bool:
-    """Return whether a guardian can be had, for plugins on Redpanda's SDKs do not notice that their host is gone."""
-    return os.path.exists("/proc/self/stat") and bool(sys.executable) and not getattr(sys, "frozen", False)

@@ -11,6 +11,7 @@ from ._client import cleanup_clients as cleanup_clients
 from ._config import HasDescriptor as HasDescriptor
 from ._config import Options as Options
 from ._config import UnixSockets as UnixSockets
+from ._guardian import guardian_available as guardian_available
 from ._ladder import StopBudget as StopBudget
 from ._ladder import Stopped as Stopped
 from ._output import BinaryWriter as BinaryWriter
@@ -40,6 +41,7 @@ from ._supervision import Started as Started
 __all__ = [
     "Client",
     "cleanup_clients",
+    "guardian_available",
     "Broker",
     "BrokeredServer",
     "Options",

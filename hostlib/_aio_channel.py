@@ -4,16 +4,14 @@ Stubs that grpcio-tools generates work on it unchanged.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from types import TracebackType
-from typing import Any, NoReturn, Self, TypeVar, cast
+from typing import Any, NoReturn
 
-import grpc
 from grpc import aio
 
 from ..handshake import PluginLost
+from ..transport.aio_wrapping import WrappedChannel
+from ..transport.wrapping import Arity
 
-Req = TypeVar("Req")
-Res = TypeVar("Res")
 Verdict = Callable[[aio.AioRpcError], Awaitable[Exception | None]]
 """Given what a call raised, the error to raise in its place, or None to leave it."""
 Closed = Callable[[], Exception | None]
@@ -32,84 +30,17 @@ class LostInCall(PluginLost, aio.AioRpcError):
     __repr__ = Exception.__repr__
 
 
-class PluginChannel(aio.Channel):
+class PluginChannel(WrappedChannel):
     """A grpc.aio channel to a plugin."""
 
     def __init__(self, channel: aio.Channel, call_timeout: float | None, verdict: Verdict, closed: Closed) -> None:
-        # grpc's type stubs do not know the argument `_registered_method`, which generated stubs give.
-        self._channel = cast("Any", channel)
+        super().__init__(channel)
         self._timeout, self._verdict, self._closed = call_timeout, verdict, closed
 
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "aio.UnaryUnaryMultiCallable[Req, Res]":
-        """Return a callable for the method."""
-        call = self._channel.unary_unary(method, request_serializer, response_deserializer, _registered_method)
-        return cast("aio.UnaryUnaryMultiCallable[Req, Res]", self._wrapped(call, self._timeout))
-
-    def unary_stream(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "aio.UnaryStreamMultiCallable[Req, Res]":
-        """Return a callable for the method. A stream has no default deadline: only its caller knows its length."""
-        call = self._channel.unary_stream(method, request_serializer, response_deserializer, _registered_method)
-        return cast("aio.UnaryStreamMultiCallable[Req, Res]", self._wrapped(call))
-
-    def stream_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "aio.StreamUnaryMultiCallable[Req, Res]":
-        """Return a callable for the method."""
-        call = self._channel.stream_unary(method, request_serializer, response_deserializer, _registered_method)
-        return cast("aio.StreamUnaryMultiCallable[Req, Res]", self._wrapped(call))
-
-    def stream_stream(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "aio.StreamStreamMultiCallable[Req, Res]":
-        """Return a callable for the method."""
-        call = self._channel.stream_stream(method, request_serializer, response_deserializer, _registered_method)
-        return cast("aio.StreamStreamMultiCallable[Req, Res]", self._wrapped(call))
-
-    def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
-        """As ``grpc.aio.Channel`` does."""
-        return cast("grpc.ChannelConnectivity", self._channel.get_state(try_to_connect))
-
-    async def wait_for_state_change(self, last_observed_state: grpc.ChannelConnectivity) -> None:
-        """As ``grpc.aio.Channel`` does."""
-        await self._channel.wait_for_state_change(last_observed_state)
-
-    async def channel_ready(self) -> None:
-        """As ``grpc.aio.Channel`` does."""
-        await self._channel.channel_ready()
-
-    async def close(self, grace: float | None = None) -> None:
-        """Close the connection. ``Client.stop`` does it, too."""
-        await self._channel.close(grace)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-    def _wrapped(self, call: Any, timeout: float | None = None) -> "_Method":
-        return _Method(call, timeout, self._verdict, self._closed)
+    def _callable(self, arity: Arity, *arguments: Any) -> Any:
+        # A stream has no default deadline: only its caller knows its length.
+        timeout = self._timeout if arity == "unary_unary" else None
+        return _Method(super()._callable(arity, *arguments), timeout, self._verdict, self._closed)
 
 
 class _Method:

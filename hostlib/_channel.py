@@ -5,14 +5,13 @@ it unchanged.
 """
 
 from collections.abc import Callable, Iterator
-from typing import Any, NoReturn, TypeVar, cast
+from typing import Any, NoReturn
 
 import grpc
 
 from ..handshake import PluginLost
+from ..transport.wrapping import Arity, WrappedChannel
 
-Req = TypeVar("Req")
-Res = TypeVar("Res")
 Verdict = Callable[[Exception], Exception | None]
 """Given what a call raised, the error to raise in its place, or None to leave it."""
 
@@ -38,77 +37,19 @@ class LostInCall(PluginLost, grpc.RpcError):
         return getattr(self._call, name)
 
 
-class PluginChannel(grpc.Channel):
+class PluginChannel(WrappedChannel):
     """A grpc channel to a plugin."""
 
     def __init__(self, channel: grpc.Channel, call_timeout: float | None, verdict: Verdict) -> None:
-        # grpc's type stubs do not know the argument `_registered_method`, which generated stubs give.
-        self._channel = cast("Any", channel)
+        super().__init__(channel)
         self._timeout, self._verdict = call_timeout, verdict
 
-    def unary_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "grpc.UnaryUnaryMultiCallable[Req, Res]":
-        """Return a callable for the method."""
-        call = self._channel.unary_unary(method, request_serializer, response_deserializer, _registered_method)
-        return cast("grpc.UnaryUnaryMultiCallable[Req, Res]", _ToUnary(call, self._timeout, self._verdict))
-
-    def unary_stream(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "grpc.UnaryStreamMultiCallable[Req, Res]":
-        """Return a callable for the method."""
-        call = self._channel.unary_stream(method, request_serializer, response_deserializer, _registered_method)
-        return cast("grpc.UnaryStreamMultiCallable[Req, Res]", _ToStream(call, self._verdict))
-
-    def stream_unary(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "grpc.StreamUnaryMultiCallable[Req, Res]":
-        """Return a callable for the method. A stream has no default deadline: only its caller knows its length."""
-        call = self._channel.stream_unary(method, request_serializer, response_deserializer, _registered_method)
-        return cast("grpc.StreamUnaryMultiCallable[Req, Res]", _ToUnary(call, None, self._verdict))
-
-    def stream_stream(
-        self,
-        method: str,
-        request_serializer: Callable[[Req], bytes] | None = None,
-        response_deserializer: Callable[[bytes], Res] | None = None,
-        _registered_method: bool | None = False,
-    ) -> "grpc.StreamStreamMultiCallable[Req, Res]":
-        """Return a callable for the method."""
-        call = self._channel.stream_stream(method, request_serializer, response_deserializer, _registered_method)
-        return cast("grpc.StreamStreamMultiCallable[Req, Res]", _ToStream(call, self._verdict))
-
-    def subscribe(
-        self, callback: Callable[[grpc.ChannelConnectivity], None], try_to_connect: bool | None = False
-    ) -> None:
-        """As ``grpc.Channel`` does."""
-        self._channel.subscribe(callback, try_to_connect)
-
-    def unsubscribe(self, callback: Callable[[grpc.ChannelConnectivity], None]) -> None:
-        """As ``grpc.Channel`` does."""
-        self._channel.unsubscribe(callback)
-
-    def close(self) -> None:
-        """Close the connection. ``Client.stop`` does it, too."""
-        self._channel.close()
-
-    def __enter__(self) -> "PluginChannel":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    def _callable(self, arity: Arity, *arguments: Any) -> Any:
+        call = super()._callable(arity, *arguments)
+        if arity.endswith("_stream"):
+            return _ToStream(call, self._verdict)
+        # A stream of requests has no default deadline: only its caller knows its length.
+        return _ToUnary(call, self._timeout if arity == "unary_unary" else None, self._verdict)
 
 
 class _ToUnary:

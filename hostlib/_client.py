@@ -226,8 +226,8 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
             address = self._result(translation, begun, "has an address that its runner did not translate")
         carrier = self._carrier(line, address, socket_dir, self._settled.set)
         undo.callback(carrier.close, 0.0)
-        broker = Broker(Side.PLUGIN, carrier, dress=self._dressed, explain=self._explained)
-        link = self._link = Link(carrier.route(line.address), broker, self._config.name, self._output.logger)
+        broker = Broker(Side.PLUGIN, self._brokered(carrier), dress=self._dressed, explain=self._explained)
+        link = self._link = Link(carrier.route(address), broker, self._config.name, self._output.logger)
         undo.callback(link.close)
         supervisor.start(on_exit=self._settled.set)
         limit = begun + self._config.start_timeout

@@ -19,6 +19,15 @@ _PROGRAM = os.path.join(os.path.dirname(__file__), "_guardian_process.py")
 _PATIENCE = 2.0  # seconds for the guardian to take an order, or the kernel to end it: both need milliseconds
 
 
+def guardian_available() -> bool:
+    """Return whether ``Client(guardian=True)`` can be had here: it needs /proc, and a Python interpreter to run."""
+    return _interpreter() and os.path.exists("/proc/self/stat")
+
+
+def _interpreter() -> bool:
+    return bool(sys.executable) and not getattr(sys, "frozen", False)
+
+
 class Guardian:
     """The guardian of this process."""
 
@@ -73,7 +82,7 @@ class Guardian:
             raise MachineFault(f"the guardian cannot be started: {error.strerror or error}") from error
 
     def _begin(self) -> None:
-        if not sys.executable or getattr(sys, "frozen", False):
+        if not _interpreter():
             raise MachineFault("the guardian needs a Python interpreter, and this program runs without one")
         orders, self._pipe = os.pipe()
         try:

@@ -274,19 +274,21 @@ class Plugin(Generic[F]):
 
     def _carrier(self, line: Line, address: Address, socket_dir: str, on_refusal: Callable[[], object]) -> Carrier:
         _spare_descriptors()
-        self._address, runner = address, self._config.runner
+        self._address = address
         try:
             self._check(address, socket_dir)
             asked = self._config.asked(socket_dir)
-            carrier = self._carried = self._security.carrier(line, asked, on_refusal, self._knows)
+            self._carried = self._security.carrier(line, asked, on_refusal, self._knows)
         except HandshakeRefused as refusal:
             raise refusal.blame(self._lost("said this")) from None
-        if runner is None:
+        return self._carried
+
+    def _brokered(self, carrier: Carrier) -> Carrier:
+        """Return what carries brokered connections, which a runner may have to translate."""
+        runner = self._config.runner
+        if runner is None or isinstance(carrier, Multiplexing):  # there, nothing but the main connection has an address
             return carrier
-        if isinstance(carrier, Multiplexing):  # nothing but the main connection has an address
-            carrier.translate(lambda _: address)
-            return carrier
-        return Translated(carrier, runner, {line.address: address})
+        return Translated(carrier, runner)
 
     def _check(self, address: Address, socket_dir: str) -> None:
         """Refuse an address that another than the plugin may have put on the line."""

@@ -249,11 +249,10 @@ class Translated:
     Args:
         carrier: carries in the host's terms.
         runner: translates.
-        known: what was translated before, for the host.
     """
 
-    def __init__(self, carrier: Carrier, runner: Runner, known: Mapping[Address, Address]) -> None:
-        self._carrier, self._runner, self._known = carrier, runner, known
+    def __init__(self, carrier: Carrier, runner: Runner) -> None:
+        self._carrier, self._runner = carrier, runner
 
     def listen(self, server: Any) -> Listener:
         """Bind a server; the address that is returned is for the plugin."""
@@ -263,7 +262,7 @@ class Translated:
 
     def route(self, address: Address) -> Route:
         """Return the way to where the plugin says that it listens."""
-        return self._carrier.route(self._known.get(address) or self._runner.plugin_to_host(address))
+        return self._carrier.route(self._runner.plugin_to_host(address))
 
     def close(self, within: float = 1.0) -> None:
         """Close the carrier."""

@@ -484,10 +484,15 @@ def test_a_plugin_that_cannot_be_asked_to_stop(go: Go, ours: Ours) -> None:
 
 @pytest.mark.fault(16)
 def test_a_plugin_that_hangs_in_shutdown_or_is_frozen(go: Go, ours: Ours) -> None:
+    def run(name: str, *steps: Step) -> Report:
+        own = go.folder / name  # their sockets have the same name
+        own.mkdir()
+        return go.run(name, *steps, environment={"PLUGIN_UNIX_SOCKET_DIR": str(own)})
+
     with ThreadPoolExecutor() as pool:  # each takes all of the patience
         runs = (
-            pool.submit(go.run, "hangs_in_shutdown.py"),
-            pool.submit(go.run, "freezes.py", {"op": "echo", "timeout_ms": 300}),
+            pool.submit(run, "hangs_in_shutdown.py"),
+            pool.submit(run, "freezes.py", {"op": "echo", "timeout_ms": 300}),
         )
         hanging, frozen = (run.result() for run in runs)
     assert not hanging["kill"]["returned"]

@@ -115,6 +115,7 @@ AT_ONCE = {
     "Supervised.__aenter__",
     # Looks at what is known already.
     "Client.dispense",
+    "guardian_available",
     "Broker.next_id",
     "BrokeredServer.__enter__",
     "BrokeredServer.__aenter__",

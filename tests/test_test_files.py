@@ -28,6 +28,8 @@ COVERED_BY = {
     "batch/_stats.py": "batch/test_flow.py",
     # The shells, which whole processes go through.
     "transport/_sync_broker.py": "transport/test_broker_shells.py",
+    "transport/wrapping.py": "hostlib/test_channel.py",
+    "transport/aio_wrapping.py": "hostlib/test_aio_channel.py",
     "transport/_dialled.py": "transport/test_broker_shells.py",
     "transport/_aio_dialled.py": "transport/test_broker_shells.py",
     "transport/aio.py": "transport/test_broker_shells.py",

@@ -101,10 +101,6 @@ class Multiplexing(Carrier, Protocol):
         """Raise such a loss."""
         ...
 
-    def translate(self, to_ours: Callable[[Address], Address]) -> None:
-        """Take the address of the main connection for what ``to_ours`` makes of it."""
-        ...
-
     def attach(self, tell: Callable[[Knock], object]) -> None:
         """Send knocks, and answers to them, with ``tell``, from any thread."""
         ...

@@ -86,7 +86,6 @@ class Multiplexer:
         self._known = known
         self._network: Network | None = network
         self._tell: Callable[[Knock], object] = lambda _: None
-        self._to_ours: Callable[[Address], Address] = lambda address: address
         self._door = Door(self._say, REACTOR.later, monotonic)
         self._turns = Turns[MuxStream](other, self._say, self._open, self._waste, REACTOR.later)
         self._main: _Served | None = None
@@ -131,7 +130,7 @@ class Multiplexer:
             MachineFault: there can be no private socket, or no thread.
             Misuse: there is no TLS context for connections that are made.
         """
-        family, name = resolved(self._to_ours(address))
+        family, name = resolved(address)
         tls = None if self._tls is None else self._tls.client
 
         def steps(sock: socket.socket) -> Steps[Pair]:
@@ -145,10 +144,6 @@ class Multiplexer:
         relay = DialRelay(InnerListener(os.environ), steps, self._refused, WITHIN, unheard=_unheard(tls))
         self._relays.add(relay)
         return Route(relay.target, close=relay.release)
-
-    def translate(self, to_ours: Callable[[Address], Address]) -> None:
-        """Take the address of the main connection for what ``to_ours`` makes of it."""
-        self._to_ours = to_ours
 
     def close(self, within: float = CLOSE_WITHIN) -> None:
         """Wait until what was sent has been carried away, at most ``within`` seconds, and drop the rest."""

@@ -128,11 +128,13 @@ def test_one_guardian_serves_all_clients_and_ends_with_the_last() -> None:
 
 
 def test_a_plugin_that_cannot_be_guarded_is_not_started(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert hostlib.guardian_available()
     monkeypatch.setattr(sys, "frozen", True, raising=False)
     client = hostlib.Client(program("bare.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT, guardian=True)
     with pytest.raises(MachineFault, match="needs a Python interpreter"):
         client.start()
     assert client.exited
+    assert not hostlib.guardian_available()
 
 
 def test_a_process_that_nobody_can_see_cannot_be_guarded() -> None:
