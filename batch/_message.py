@@ -5,6 +5,7 @@ import copy
 import enum
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from sys import getrefcount, version_info
 from typing import Final, Literal, TypeAlias, cast
 
 from google.protobuf.message import DecodeError
@@ -15,6 +16,8 @@ from ._failures import read_error
 from ._value import Value, read_fields, read_value, write_fields, write_value
 
 _new = object.__new__
+# The least count of references to a local variable's object: the call that asks holds one, too, before 3.14.
+_ALONE = 2 if version_info < (3, 14) else 1
 
 
 class _Unread(enum.Enum):
@@ -204,23 +207,29 @@ class Message:
         Of a message that comes back as it is, with nothing to write back, there is nothing to say. What ``made`` raises
         is a failure of that message; what ``failed`` raises ends the work and comes out.
         """
-        message: Message
+        new, handed, references, alone = _new, _Handed, getrefcount, _ALONE
+        message: Message = new(handed)
         for index, wire in enumerate(wires):
             if payload := wire.bytes:
-                message = _new(_Handed)
-                message._held, message.payload = wire, payload
+                if references(message) != alone:  # else nobody has kept the last one, and it serves again
+                    message = new(handed)
+                message._held = wire
+                message.payload = payload
             else:  # it may be structured
-                message = _new(Message)
+                message = new(Message)
                 message._wire, message._looked = wire, None
             try:
                 result = function(message)
-                if result is message and type(message) is _Handed:
-                    if message.payload is not payload:
-                        wire.bytes = message.payload
-                elif result is not message or message._looked is not None:
+                if result is message and type(message) is handed:
+                    result = None
+                    if (now := message.payload) is not payload:
+                        wire.bytes = now
+                    continue
+                if result is not message or message._looked is not None:
                     made(index, result)
             except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to this message
                 failed(index, error)
+            message = new(handed)  # nobody knows what the last one is by now
 
     def to_wire(self) -> lazy.Message:
         """Return this message as it is sent; it still belongs to this message, so copy or send it.

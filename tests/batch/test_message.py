@@ -1,8 +1,10 @@
 """A message has one payload in two forms, keeps what nobody looked at, and shares nothing with its copies."""
 
 import pickle
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from functools import partial
 from typing import cast
 
 import pytest
@@ -318,6 +320,76 @@ def test_of_a_message_that_only_has_another_payload_there_is_nothing_to_say() ->
     handed = lazy.MessageBatch(messages=[lazy.Message(bytes=b"a"), lazy.Message()])
     Message.each(handed.messages, _upper, _never, _never)
     assert [wire.bytes for wire in handed.messages] == [b"A", b""]
+
+
+class _Keeper:
+    """Keeps its messages, in one way or another, and returns them as they are."""
+
+    def __init__(self) -> None:
+        self.kept: list[Callable[[], Message]] = []
+
+    def itself(self, message: Message) -> Message:
+        self.kept.append(lambda: message)
+        return message
+
+    def method(self, message: Message) -> Message:
+        copy = message.copy
+        self.kept.append(copy)
+        return message
+
+    def frame(self, message: Message) -> Message:
+        def wait() -> Iterator[Message]:
+            yield message
+
+        waiting = wait()
+        self.kept.append(lambda: next(waiting))
+        return message
+
+    def traceback(self, message: Message) -> Message:
+        try:
+            raise ValueError
+        except ValueError as error:
+            trace = error.__traceback__
+        assert trace is not None
+        self.kept.append(lambda: trace.tb_frame.f_locals["message"])
+        return message
+
+    def thread(self, message: Message) -> Message:
+        go, seen = threading.Event(), list[Message]()
+
+        def wait(message: Message) -> None:
+            go.wait(10)
+            seen.append(message)
+
+        thread = threading.Thread(target=wait, args=(message,))
+        thread.start()
+
+        def end() -> Message:
+            go.set()
+            thread.join(10)
+            return seen[0]
+
+        self.kept.append(end)
+        return message
+
+
+@pytest.mark.parametrize("way", [_Keeper.itself, _Keeper.method, _Keeper.frame, _Keeper.traceback, _Keeper.thread])
+def test_a_message_that_a_processor_keeps_stays_what_it_is(way: Callable[[_Keeper, Message], Message]) -> None:
+    payloads = [b"%d" % number for number in range(5)]
+    keeper = _Keeper()
+    Message.each([lazy.Message(bytes=one) for one in payloads], partial(way, keeper), _never, _never)
+    assert [one().payload for one in keeper.kept] == payloads
+
+
+def test_messages_that_nobody_keeps_are_one_and_the_same() -> None:
+    seen: set[int] = set()
+
+    def look(message: Message) -> Message:
+        seen.add(id(message))
+        return message
+
+    Message.each([lazy.Message(bytes=b"a") for _ in range(1000)], look, _never, _never)
+    assert len(seen) == 1
 
 
 def test_what_a_message_in_hand_lacks_is_named_as_for_any_other() -> None:
