@@ -41,7 +41,7 @@ provision: .venv/dev
 	$(BIN)/python interop_tests/support/provision.py $(STRICT)
 
 test: .venv/dev provision
-	$(BIN)/python -m pytest --numprocesses=2 --dist=loadfile $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses=3 --dist=loadfile $(PYTEST_ARGS)
 
 bench: .venv/dev
 	$(BIN)/python benchmarks/run.py
