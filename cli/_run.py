@@ -30,7 +30,7 @@ _PIPE_WIDTH = 1000  # columns where there is no terminal, so that no line is fol
 _METRICS_EVERY = 5.0  # seconds; Prometheus reads every 15 s unless told otherwise
 _TEXT_MAX = 500  # characters of a plugin's words in one message
 
-_STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_STOP_SIGNALS = [one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
 
 
 def run(

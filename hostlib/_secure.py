@@ -6,7 +6,6 @@ into sealed memory, whose descriptor is executed. Decides nothing else, and star
 """
 
 import errno
-import fcntl
 import hashlib
 import hmac
 import os
@@ -153,6 +152,8 @@ class Image:
         self._undo.close()
 
     def _sealed(self, secure: SecureConfig, path: str, checksum: bytes, undo: ExitStack) -> int:
+        import fcntl  # which Windows has not
+
         hashing = secure.new()
         try:
             source = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # never waits, whatever it names
