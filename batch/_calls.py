@@ -144,7 +144,7 @@ class Threads:
                     result = function(message)
                     if result is not message or message.was_seen:
                         made(index, result)
-                except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to this message
+                except BaseException as error:  # noqa: BLE001 - it belongs to this message
                     with lock:
                         failed(index, error)
 

@@ -61,7 +61,7 @@ class InputService(Service):
             response.batch_id, messages = self._open_source().read(caller)
             response.batch.messages.extend(messages)
             self._warn_of_marks(response.batch.messages)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to the host, in the response
+        except BaseException as error:  # noqa: BLE001 - it belongs to the host, in the response
             if isinstance(error, TooLarge):  # each of them, for each is lost unless its source keeps it
                 _log.error("%s gave what cannot be handed over: %s", self._component.name, error)
             elif not isinstance(error, NotConnected | EndOfInput | BackOff):
@@ -77,7 +77,7 @@ class InputService(Service):
         try:
             with self._entered():
                 self._open_source().settle(request.batch_id, read_error(request.error))
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - as in read
+        except BaseException as error:  # noqa: BLE001 - as in read
             self._tell(error)
             write_error(response.error, error)
         return response
@@ -196,7 +196,7 @@ class _Source:
         except TimeoutError:
             _log.warning("%s is still reading, %g s after it was closed", self._component.name, CLOSE_WITHIN)
             reading.add_done_callback(self._settle_late)
-        except (Exception, SystemExit):  # noqa: BLE001 - cancelled, or failed when nobody waited for it any more
+        except BaseException:  # noqa: BLE001 - cancelled, or failed when nobody waited for it any more
             _log.debug("%s read nothing while it was closed", self._component.name, exc_info=True)
 
     def _settle_late(self, reading: "Future[_Delivery]") -> None:
@@ -272,7 +272,7 @@ class _Source:
                 got = self._opened.call() if run is None else next(run)
             except StopIteration:
                 break
-            except Exception as error:
+            except BaseException as error:
                 raise self._judged(error, run is not None) from error
             if (delivery := self._delivery(got)) is not None:
                 return delivery
@@ -281,19 +281,23 @@ class _Source:
     async def _read_async(self, run: AsyncIterator[object] | None) -> _Delivery:
         import asyncio  # loaded by whoever has an event loop
 
+        from ._loop import given_up
+
         self._task = asyncio.current_task()
         while not self._closed:
             try:
                 got = await (self._opened.call() if run is None else anext(run))
             except StopAsyncIteration:
                 break
-            except Exception as error:
+            except BaseException as error:
+                if given_up():
+                    raise
                 raise self._judged(error, run is not None) from error
             if (delivery := self._delivery(got)) is not None:
                 return delivery
         raise EndOfInput
 
-    def _judged(self, error: Exception, ends_run: bool) -> Exception:
+    def _judged(self, error: BaseException, ends_run: bool) -> BaseException:
         """Return the error for the host: a generator that failed is over, and begins anew with the next Connect."""
         if not ends_run or isinstance(error, NotConnected | EndOfInput | BackOff):
             return error
@@ -334,7 +338,7 @@ class _Source:
     def _settle_quietly(self, receipt: Receipt, reason: str) -> None:
         try:
             receipt.settle(reason)
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - the others are to be settled, too
+        except BaseException as error:  # noqa: BLE001 - the others are to be settled, too
             _log.warning("%s failed to take a nack", self._component.name, exc_info=error)
 
 

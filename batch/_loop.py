@@ -8,11 +8,13 @@ import asyncio
 import inspect
 import threading
 from collections.abc import Awaitable, Callable, Coroutine, Iterable
-from concurrent.futures import Future
+from concurrent.futures import CancelledError, Future
 from typing import Any, TypeVar
 
+from ..handshake import HostFault
 from ..proto import lazy
 from ._calls import Caller
+from ._failures import spelled
 from ._message import Message
 
 _T = TypeVar("_T")
@@ -51,7 +53,9 @@ class Loop:
                         result = await function(message)
                         if result is not message or message.was_seen:
                             made(index, result)
-                    except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to this message
+                    except BaseException as error:
+                        if given_up():
+                            raise
                         failed(index, error)
 
         async def share() -> None:
@@ -109,7 +113,10 @@ class Loop:
     def _wait(self, future: "Future[_T]", caller: Caller | None) -> _T:
         if caller is not None and not caller.add_callback(future.cancel):
             future.cancel()
-        return future.result()
+        try:
+            return future.result()
+        except CancelledError:
+            raise HostFault("this call was given up") from None
 
     def _end(self) -> None:
         # Not loop.stop: where the loop was held up, close is called again while it ends, and would stop it in that.
@@ -130,9 +137,19 @@ class Loop:
             self._loop.close()
 
 
+def given_up() -> bool:
+    """Return whether the task that asks is to end. If not, its CancelledError is of something that it awaited."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
+
+
 async def _contained(work: Awaitable[_T]) -> _T:
-    """Await ``work`` and let no SystemExit out, which would end the loop instead of the call."""
+    """Await ``work``; what is no Exception comes out in one, for it would end the task, or the loop, not the call."""
     try:
         return await work
-    except SystemExit as error:
-        raise RuntimeError(f"SystemExit: {error}") from error
+    except Exception:
+        raise
+    except BaseException as error:
+        if given_up():
+            raise
+        raise RuntimeError(spelled(error)) from error

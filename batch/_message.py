@@ -227,7 +227,7 @@ class Message:
                     continue
                 if result is not message or message._looked is not None:
                     made(index, result)
-            except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to this message
+            except BaseException as error:  # noqa: BLE001 - it belongs to this message
                 failed(index, error)
             message = new(handed)  # nobody knows what the last one is by now
 

@@ -53,7 +53,7 @@ class OutputService(Service):
             self._failed(
                 failure.error, response, f"message {failure.index + 1} of {len(request.batches[0].messages)}: "
             )
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to the host, in the response
+        except BaseException as error:  # noqa: BLE001 - it belongs to the host, in the response
             self._failed(error, response)
         return response
 

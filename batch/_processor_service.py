@@ -45,7 +45,7 @@ class ProcessorService(Service):
                     return work.whole(batch, calls.one(opened.call, list(batch), caller))
                 calls.each(opened.call, request.batches[0].messages, work.made, work.failed, caller)
                 return work.response()
-        except (Exception, SystemExit) as error:  # noqa: BLE001 - it belongs to the host, in the response
+        except BaseException as error:  # noqa: BLE001 - it belongs to the host, in the response
             self._tell(error)
             response = lazy.Batches()
             write_error(response.error, error)

@@ -6,7 +6,6 @@ Imported once a host has started us.
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import CancelledError
 from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeAlias
 
@@ -102,7 +101,7 @@ class Service:
                 self._prepare(opened, self._calls)
                 self._opened = opened
                 self._announce(True)
-            except (Exception, SystemExit) as failure:  # noqa: BLE001 - it belongs to the host, in the response
+            except BaseException as failure:  # noqa: BLE001 - it belongs to the host, in the response
                 _log.debug("Init failed", exc_info=True)
                 write_error(error, failure)
                 return None
@@ -113,7 +112,7 @@ class Service:
         with self._lock:
             try:
                 self._shut()
-            except (Exception, SystemExit) as failure:  # noqa: BLE001 - as in open
+            except BaseException as failure:  # noqa: BLE001 - as in open
                 _log.debug("Close failed", exc_info=True)
                 write_error(error, failure)
             self._announce(False)
@@ -127,7 +126,7 @@ class Service:
 
     def _tell(self, error: BaseException) -> None:
         """Log the first failure with its traceback: one serves the author, a million would bury the host's log."""
-        if not self._told and not isinstance(error, HostFault | CancelledError):  # the host gave it up
+        if not self._told and not isinstance(error, HostFault):
             self._told = True
             name = self._component.name
             unit = "batch" if self._component.whole else "message"
@@ -157,7 +156,7 @@ class Service:
         try:
             with self._entered() as (opened, calls):
                 work(opened, calls)
-        except (Exception, SystemExit) as failure:  # noqa: BLE001 - as in open
+        except BaseException as failure:  # noqa: BLE001 - as in open
             write_error(error, failure)
 
     @contextmanager

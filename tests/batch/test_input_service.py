@@ -670,8 +670,15 @@ def test_connecting_twice_connects_once() -> None:
         assert payloads(served.good(READ)) == [b"a"]
 
 
+class Panic(BaseException):
+    """As an extension in Rust raises it: no Exception."""
+
+
+@pytest.mark.parametrize("error", [ValueError("bad disk"), Panic("bad disk"), SystemExit("bad disk")])
 @pytest.mark.parametrize("is_async", [False, True])
-def test_a_generator_that_fails_says_so_and_begins_anew_with_the_next_connection(is_async: bool) -> None:
+def test_a_generator_that_fails_says_so_and_begins_anew_with_the_next_connection(
+    is_async: bool, error: BaseException
+) -> None:
     runs: list[int] = []
 
     @batch.input
@@ -679,7 +686,7 @@ def test_a_generator_that_fails_says_so_and_begins_anew_with_the_next_connection
         runs.append(1)
         yield Message(b"a")
         if len(runs) == 1:
-            raise ValueError("bad disk")
+            raise error
 
     @batch.input
     async def async_source() -> AsyncIterator[Message]:
@@ -689,26 +696,31 @@ def test_a_generator_that_fails_says_so_and_begins_anew_with_the_next_connection
     with Served(async_source if is_async else source) as served:
         connected(served)
         served.good(READ)
-        error = served.call(READ).error
-        assert error == rp.Error(message="ValueError: bad disk", not_connected=rp.Error.NotConnected())
+        said = rp.Error(message=f"{type(error).__name__}: bad disk", not_connected=rp.Error.NotConnected())
+        assert served.call(READ).error == said
         served.good(CONNECT)
         assert payloads(served.good(READ)) == [b"a"]
         assert served.call(READ).error == END
 
 
-def test_a_function_that_fails_says_so_and_is_asked_again() -> None:
-    answers = iter([ValueError("hiccup"), None])
+@pytest.mark.parametrize("error", [ValueError("hiccup"), Panic("hiccup"), asyncio.CancelledError("hiccup")])
+@pytest.mark.parametrize("is_async", [False, True])
+def test_a_function_that_fails_says_so_and_is_asked_again(is_async: bool, error: BaseException) -> None:
+    answers = iter([error, None])
 
     @batch.input
     def source() -> Message:
-        error = next(answers)
-        if error is not None:
-            raise error
+        if (one := next(answers)) is not None:
+            raise one
         return Message(b"a")
 
-    with Served(source) as served:
+    @batch.input
+    async def async_source() -> Message:
+        return source()
+
+    with Served(async_source if is_async else source) as served:
         connected(served)
-        assert served.call(READ).error == rp.Error(message="ValueError: hiccup")
+        assert served.call(READ).error.message.endswith(f"{type(error).__name__}: hiccup")
         assert payloads(served.good(READ)) == [b"a"]
 
 

@@ -239,6 +239,38 @@ def test_a_failed_message_of_an_asynchronous_output_fails_its_batch() -> None:
         assert served.call(SEND, sent(b"a", b"b", b"bad")).error.message == "message 3 of 3: ValueError: too bad"
 
 
+@pytest.mark.parametrize("max_in_flight", [1, 4])
+def test_a_write_that_awaits_what_is_cancelled_fails_its_batch(max_in_flight: int) -> None:
+    written: list[bytes] = []
+
+    @batch.output(max_in_flight=max_in_flight)
+    async def write(message: Message) -> None:
+        if message.payload == b"bad":
+            task = asyncio.create_task(asyncio.sleep(LIMIT))
+            task.cancel()
+            await task
+        written.append(message.payload)
+
+    with Served(write) as served:
+        connected(served)
+        for _ in range(2):
+            answer = served.call(SEND, sent(b"a", b"bad", b"c"))
+            assert answer.error.message == "message 2 of 3: CancelledError"
+        served.good(SEND, sent(b"d"))
+    assert written.count(b"c") <= 2 * (max_in_flight > 1)
+    assert written[-1] == b"d"
+
+
+def test_a_write_that_runs_an_event_loop_of_its_own_fails_its_batch_if_that_is_cancelled() -> None:
+    @batch.output
+    def write(message: Message) -> None:
+        raise asyncio.CancelledError
+
+    with Served(write) as served:
+        connected(served)
+        assert served.call(SEND, sent(b"a")).error.message == "message 1 of 1: CancelledError"
+
+
 def test_what_a_batch_output_raises_is_the_answer() -> None:
     @batch.batch_output
     def output(batch: Batch) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import CancelledError
 from typing import Any, cast
 
 import pytest
@@ -241,15 +242,83 @@ def test_a_result_that_cannot_be_sent_marks_that_message(result: object, error: 
     assert str(done[1].error).startswith(error)
 
 
-@pytest.mark.parametrize("form", FORMS)
-def test_sys_exit_in_a_processor_marks_its_message_and_ends_nothing(form: str) -> None:
-    def step(message: Message) -> Message:
-        raise SystemExit(3)
+class Panic(BaseException):
+    """As an extension in Rust raises it: no Exception."""
 
+
+@batch.processor(max_in_flight=4)
+def panic_in_one_of_many(message: Message) -> Message:
+    if message.payload == b"bad":
+        raise Panic("3")
+    return message
+
+
+@pytest.mark.parametrize("error", [SystemExit("3"), Panic("3"), asyncio.CancelledError("3"), CancelledError("3")])
+@pytest.mark.parametrize("form", FORMS)
+def test_whatever_a_processor_raises_marks_its_message_and_ends_nothing(
+    form: str, error: BaseException, caplog: pytest.LogCaptureFixture
+) -> None:
+    def step(message: Message) -> Message:
+        if message.payload == b"bad":
+            raise error
+        return message
+
+    marked = Message(b"bad", error=f"{type(error).__name__}: 3")
     with Served(every_form(step)[form]) as served:
         opened(served)
         for _ in range(2):
-            assert batches(served, Message(b"a")) == [[Message(b"a", error="SystemExit: 3")]]
+            came = [Message(b"a"), Message(b"bad"), Message(b"c")]
+            assert batches(served, *came) == [[came[0], marked, came[2]]]
+    assert f"{type(error).__name__}: 3" in caplog.text
+
+
+def test_whatever_one_of_many_threads_raises_marks_its_message() -> None:
+    done = processed(panic_in_one_of_many, Message(b"a"), Message(b"bad"), Message(b"c"))
+    assert done == [Message(b"a"), Message(b"bad", error="Panic: 3"), Message(b"c")]
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_what_a_processor_awaits_may_be_cancelled_and_that_is_its_error(whole: bool) -> None:
+    async def wait() -> None:
+        task = asyncio.create_task(asyncio.sleep(LIMIT))
+        task.cancel()
+        await task
+
+    @batch.processor
+    async def step(message: Message) -> Message:
+        if message.payload == b"bad":
+            await wait()
+        return message
+
+    @batch.batch_processor
+    async def steps(batch: Batch) -> Batch:
+        await wait()
+        return batch
+
+    came = [Message(b"a"), Message(b"bad"), Message(b"c")]
+    with Served(steps if whole else step) as served:
+        opened(served)
+        for _ in range(2):
+            if whole:
+                assert "CancelledError" in served.call(PROCESS, request(*came)).error.message
+            else:
+                done = [came[0], Message(b"bad", error="CancelledError"), came[2]]
+                assert batches(served, *came) == [done]
+
+
+@pytest.mark.parametrize("where", ["__init__", "open"])
+def test_whatever_a_processor_raises_while_it_is_opened_is_the_answer_of_init(where: str) -> None:
+    def fail(*_: object) -> None:
+        raise Panic("not today")
+
+    class Step:
+        def open(self) -> None: ...
+        def process(self, message: Message) -> Message:
+            return message
+
+    setattr(Step, where, fail)
+    with Served(batch.processor(Step)) as served:
+        assert served.init(INIT).error.message == "Panic: not today"
 
 
 def test_a_processor_sees_the_mark_of_an_earlier_one_and_can_take_it_off() -> None:
@@ -340,25 +409,17 @@ def test_an_async_generator_splits_a_batch() -> None:
 
 
 @pytest.mark.parametrize("form", ["function", "async_function", "Stepper"])
-def test_an_exception_of_a_batch_processor_is_the_error_of_the_batch(form: str) -> None:
+@pytest.mark.parametrize("error", [ValueError("not together"), Panic("not together"), SystemExit("not together")])
+def test_whatever_a_batch_processor_raises_is_the_error_of_the_batch(form: str, error: BaseException) -> None:
     def step(batch: Batch) -> BatchResult:
-        raise ValueError("not together")
+        raise error
 
     with Served(every_batch_form(step)[form]) as served:
         opened(served)
         for _ in range(2):
             response = served.call(PROCESS, request(Message(b"a")))
-            assert response == rp.BatchProcessorProcessBatchResponse(error=rp.Error(message="ValueError: not together"))
-
-
-def test_sys_exit_of_an_asynchronous_batch_processor_ends_nothing() -> None:
-    def step(batch: Batch) -> BatchResult:
-        raise SystemExit(3)
-
-    with Served(every_batch_form(step)["async_function"]) as served:
-        opened(served)
-        for _ in range(2):
-            assert "SystemExit: 3" in served.call(PROCESS, request(Message(b"a"))).error.message
+            assert response.error.message.endswith(f"{type(error).__name__}: not together")
+            assert not response.batches
 
 
 @pytest.mark.parametrize("shorter", [False, True])
