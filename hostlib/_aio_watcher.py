@@ -4,13 +4,12 @@ Not by ``asyncio.subprocess``, which waits for the pipes rather than for the pro
 """
 
 import asyncio
-import os
 import signal
 from collections.abc import Callable
 from time import monotonic
 
 from ..handshake import Line
-from ._child import DRAIN, READ_SIZE
+from ._child import DRAIN, read
 from ._launch import Launch
 from ._output import Output
 from ._process import Process
@@ -66,7 +65,9 @@ class Watcher:
         self._finish()
 
     def _read(self, descriptor: int, hear: Callable[[bytes], None]) -> None:
-        data = os.read(descriptor, READ_SIZE)
+        data = read(descriptor)
+        if data is None:
+            return
         if not data:
             self._forget(descriptor)
             self._open.discard(descriptor)

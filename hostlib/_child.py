@@ -149,3 +149,13 @@ class Child:
             os.killpg(self.pid, number)
         except (ProcessLookupError, PermissionError):
             pass  # nobody is left in it, or nobody whom we may signal, such as a program that changed its user
+
+
+def read(descriptor: int) -> bytes | None:
+    """Return what there is to read, no bytes at the end of the stream, and None where there is nothing yet."""
+    try:
+        return os.read(descriptor, READ_SIZE)
+    except BlockingIOError:
+        return None
+    except OSError:  # how a terminal ends, and a socket whose other end was torn off
+        return b""

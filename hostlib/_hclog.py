@@ -61,9 +61,17 @@ def parse(line: bytes) -> Entry | None:
     if known is None:
         return None
     message = pairs.get("@message", "")
-    text = message if isinstance(message, str) else json.dumps(message)
+    text = message if isinstance(message, str) else in_json(message)
     rest = {key: value for key, value in pairs.items() if key not in ("@level", "@message")}
     return Entry(known, legible(text), rest)
+
+
+def in_json(value: object) -> str:
+    """Return a value that came as JSON as such a text again."""
+    try:
+        return json.dumps(value)
+    except RecursionError:  # since Python 3.12 what is read may be nested one deeper than what is written
+        return "(nested too deeply to be shown)"
 
 
 def prefixed(line: bytes) -> int | None:

@@ -3,11 +3,10 @@
 The same bytes give the same entries however they were cut on their way, and memory stays bounded whatever comes.
 """
 
-import json
 from collections import deque
 from collections.abc import Iterator
 
-from ._hclog import DEBUG, ERROR, LEVELS, WARNING, Entry, legible, parse, prefixed
+from ._hclog import DEBUG, ERROR, LEVELS, WARNING, Entry, in_json, legible, parse, prefixed
 
 LINE_PIECE = 64 * 1024  # go-plugin's PluginLogBufferSize: a longer line arrives in pieces, at debug
 TAIL_LINES = 64  # what an error can quote: enough for a traceback or the top of a Go panic
@@ -149,7 +148,7 @@ def readable(entry: Entry) -> list[bytes]:
     """Return what a plugin logged as lines for people: level, message and pairs, then a traceback, where it has one."""
     # What begins with @ is hclog's own, such as the time.
     pairs = (
-        f"{key}={value if isinstance(value, str) else json.dumps(value)}"
+        f"{key}={value if isinstance(value, str) else in_json(value)}"
         for key, value in entry.fields.items()
         if key[:1] != "@"
     )

@@ -4,7 +4,6 @@ Up to the handshake line the thread that starts the plugin reads; from then on t
 that neither a flood nor a line without an end can ever block the plugin.
 """
 
-import os
 import selectors
 import signal
 import socket
@@ -14,7 +13,7 @@ from contextlib import ExitStack, suppress
 from time import monotonic
 
 from ..handshake import Line, MachineFault
-from ._child import DRAIN, READ_SIZE
+from ._child import DRAIN, read
 from ._launch import Launch
 from ._output import Output
 from ._process import Process
@@ -34,13 +33,13 @@ class Supervisor:
             undo.callback(child.close_pipes)
             try:
                 self._selector = undo.enter_context(selectors.DefaultSelector())
-                self._wake, self._waker = socket.socketpair()
+                self._wake, self._waker = map(undo.enter_context, socket.socketpair())
+                for descriptor in (child.stdout, child.stderr, self._exit, self._wake.fileno()):
+                    if descriptor >= 0:
+                        self._selector.register(descriptor, selectors.EVENT_READ)
             except OSError as error:
                 raise MachineFault(f"cannot watch the plugin {name!r}: {error.strerror}") from error
             undo.pop_all()
-        for descriptor in (child.stdout, child.stderr, self._exit, self._wake.fileno()):
-            if descriptor >= 0:
-                self._selector.register(descriptor, selectors.EVENT_READ)
         self._thread = threading.Thread(target=self._run, name=f"goplugin-supervisor-{name}", daemon=True)
         self._on_exit: Callable[[], object] = lambda: None
         self._limit: float | None = None  # until when the pipes are read; known once the process has ended
@@ -74,7 +73,9 @@ class Supervisor:
         """Let go of the pipes. Where the process has ended, waits a moment for what it wrote last."""
         if not self._thread.ident:
             self._finish()
-        elif self._thread is not threading.current_thread():
+        elif self._thread is threading.current_thread():
+            self._limit = monotonic()  # a sink or a log handler stops the plugin: it ends when that returns
+        else:
             if not self._child.gone():  # it lives on, and its pipes say nothing of when to leave it
                 self._limit = monotonic()
                 with suppress(OSError):
@@ -114,7 +115,9 @@ class Supervisor:
         for key, _ in self._selector.select(None if seconds is None else max(0.0, seconds)):
             if key.fd == self._wake.fileno():
                 return
-            data = os.read(key.fd, READ_SIZE) if key.fd != self._exit else b""
+            data = b"" if key.fd == self._exit else read(key.fd)
+            if data is None:
+                continue
             if not data:
                 self._selector.unregister(key.fd)
             yield key.fd, data

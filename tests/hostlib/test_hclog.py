@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from goplugin.hostlib._hclog import DEBUG, ERROR, INFO, TRACE, WARNING, Entry, legible, parse, prefixed
+from goplugin.hostlib._hclog import DEBUG, ERROR, INFO, TRACE, WARNING, Entry, in_json, legible, parse, prefixed
 
 
 def line(**pairs: object) -> bytes:
@@ -115,3 +115,10 @@ def object_around(inside: bytes) -> bytes:
 def test_any_line_is_an_entry_or_none(raw: bytes) -> None:
     entry = parse(raw)
     assert entry is None or entry.message.replace("\t", "").isprintable()
+
+
+def test_a_value_that_is_nested_too_deeply_is_named_as_that() -> None:
+    value: object = 1
+    for _ in range(100_000):
+        value = [value]
+    assert in_json(value) == "(nested too deeply to be shown)"
