@@ -4,6 +4,7 @@ A caller's cancellation gives up its own wait, and a start. It can neither leak 
 """
 
 import asyncio
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -65,6 +66,7 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
         self._channel: PluginChannel | None = None
         self._news = asyncio.Event()  # that a step of the start is over, or the start given up
         self._starting: asyncio.Task[None] | None = None
+        self._undoing: asyncio.Task[None] | None = None  # after a start that was cancelled
         self._stopping: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -84,23 +86,29 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
             PluginLost: it ended first.
         """
         self._life.enter(State.STARTING)
+        self._owner = os.getpid()
         if self._config.managed:
             _managed[self] = asyncio.get_running_loop()
         starting = self._starting = asyncio.create_task(self._start(), name=f"goplugin-start-{self._config.name}")
+        starting.add_done_callback(self._started)
         try:
             await asyncio.shield(starting)
         except asyncio.CancelledError:
-            # A task of its own, so that a second cancellation cannot reach what it does to tidy up.
+            # Tasks of their own, so that a second cancellation cannot reach what they do to tidy up.
             starting.cancel()
-            await asyncio.wait([starting])
-            if self._life.state is State.READY:  # it had just succeeded
-                await self.stop()
+            self._undoing = asyncio.create_task(self._undone(starting), name=f"goplugin-undo-{self._config.name}")
+            await asyncio.shield(self._undoing)
             raise
-        finally:
-            if starting.done():
-                self._starting = None  # its error would hold on to all that the start had in its hands
-                if self._life.state is State.STARTING:
-                    self._gone()  # cancelled before its first step
+
+    def _started(self, _: object) -> None:
+        self._starting = None  # its error would hold on to all that the start had in its hands
+        if self._life.state is State.STARTING:
+            self._gone()  # cancelled before its first step
+
+    async def _undone(self, starting: "asyncio.Task[None]") -> None:
+        await asyncio.wait([starting])
+        if self._life.state is State.READY:  # it had just succeeded
+            await self.stop()
 
     def dispense(self, name: str) -> T:
         """Return a new stub of the plugin ``name``.
@@ -151,7 +159,9 @@ class Client(Plugin[Callable[[aio.Channel], T]], Generic[T]):
 
         Raises:
             MachineFault: the kernel does not end the process.
+            Misuse: this process is a fork of the one that started it.
         """
+        self._own()
         match self._life.state:
             case State.NEW:
                 self._gone()

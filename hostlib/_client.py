@@ -1,5 +1,6 @@
 """The synchronous client: threads and blocking calls around the pure parts of this room."""
 
+import os
 import signal
 import threading
 from collections.abc import Callable
@@ -87,6 +88,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
         with ExitStack() as failed:
             with self._lock:
                 self._life.enter(State.STARTING)
+                self._owner = os.getpid()
                 failed.callback(undo.close)
                 self._busy = threading.get_ident()
                 _at_exit.keep(self._stop_at_exit, self._ask)
@@ -167,6 +169,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
 
         Raises:
             MachineFault: the kernel does not end the process.
+            Misuse: this process is a fork of the one that started it.
         """
         return self._stop(self._config.stop_budget)
 
@@ -278,6 +281,7 @@ class Client(Plugin[Callable[[grpc.Channel], T]], Generic[T]):
         return self._lost(reason)
 
     def _stop(self, budget: StopBudget) -> Stopped:
+        self._own()
         with self._lock:
             state, child = self._life.state, self._child
             if state is State.NEW:
@@ -383,10 +387,18 @@ def cleanup_clients() -> None:
         except Exception as fault:  # noqa: BLE001 - raised when all were stopped
             faults.append(fault)
 
-    clients = list(_managed)
-    threads = [threading.Thread(target=stop, args=(one,), name="goplugin-cleanup", daemon=True) for one in clients]
-    for thread in threads:
-        thread.start()
+    threads = list[threading.Thread]()
+    for client in list(_managed):
+        thread = threading.Thread(target=stop, args=(client,), name="goplugin-cleanup", daemon=True)
+        if client._life.state is not State.READY and client._busy == threading.get_ident():
+            stop(client)  # we are a signal handler, say, in the midst of its start or stop: no thread could await that
+            continue
+        try:
+            thread.start()
+        except RuntimeError:  # there are no threads to be had, as at the end of the interpreter
+            stop(client)
+        else:
+            threads.append(thread)
     for thread in threads:
         thread.join()  # each has its own budget
     if faults:

@@ -149,12 +149,12 @@ def _loader(head: bytes) -> str | None:
     try:
         (table,) = struct.unpack_from(order + ("Q" if wide else "I"), head, 32 if wide else 28)
         size, count = struct.unpack_from(order + "HH", head, 54 if wide else 42)
-        for at in range(table, table + size * count, size):
+        for at in range(table, table + size * count, max(1, size)):
             (kind,) = struct.unpack_from(order + "I", head, at)
             if kind == 3:
                 (offset,) = struct.unpack_from(order + ("Q" if wide else "I"), head, at + (8 if wide else 4))
                 (length,) = struct.unpack_from(order + ("Q" if wide else "I"), head, at + (32 if wide else 16))
                 return os.fsdecode(head[offset : offset + length].rstrip(b"\0")) or None
-    except struct.error:
+    except (struct.error, OverflowError):
         pass
     return None

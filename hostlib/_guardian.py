@@ -11,6 +11,7 @@ import sys
 import threading
 from contextlib import suppress
 from time import monotonic
+from typing import IO, cast
 
 from ..handshake import MachineFault
 from ._guardian_process import started_at
@@ -47,9 +48,9 @@ class Guardian:
         start = started_at(pid)
         if start is None:
             raise MachineFault(f"the guardian needs to see the plugin's process {pid} in /proc")
+        if self._owner != os.getpid():
+            self._after_fork()
         with self._lock:
-            if self._owner != os.getpid():
-                self._after_fork()
             order = self._charges[pid] = f"+ {pid} {start} {os.fsencode(directory).hex()}\n".encode()
             try:
                 self._tell(order)
@@ -59,8 +60,10 @@ class Guardian:
 
     def forget(self, pid: int) -> None:
         """The plugin has ended, or was never in care."""
+        if self._owner != os.getpid():
+            return  # its lock may be held by a thread that the fork left out
         with self._lock:
-            if self._owner == os.getpid() and self._charges.pop(pid, None) is not None:
+            if self._charges.pop(pid, None) is not None:
                 if self._charges:
                     self._tell(f"- {pid}\n".encode())
                 else:
@@ -87,10 +90,10 @@ class Guardian:
         orders, self._pipe = os.pipe()
         try:
             os.set_blocking(self._pipe, False)
-            self._process = subprocess.Popen(
+            process = self._process = subprocess.Popen(
                 [sys.executable, "-I", "-S", _PROGRAM, str(os.getpid())],
                 stdin=orders,
-                stdout=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,
                 cwd="/",
                 env={},
@@ -101,6 +104,12 @@ class Guardian:
             raise
         finally:
             os.close(orders)
+        # Its first word: what calls itself the interpreter may be another program, in which Python is embedded.
+        with cast("IO[bytes]", process.stdout) as said:
+            poll = select.poll()
+            poll.register(said, select.POLLIN)
+            if not (poll.poll(_PATIENCE * 1000) and os.read(said.fileno(), 1)):
+                raise OSError(None, f"{sys.executable!r} does not run it")
 
     def _write(self, data: bytes) -> None:
         poll, limit = select.poll(), monotonic() + _PATIENCE
@@ -125,7 +134,8 @@ class Guardian:
         if process is not None:
             os.close(self._pipe)
             process.returncode = 0  # nothing to wait for
-        self._owner, self._charges = os.getpid(), {}
+        # The lock of the parent may have been held when it forked, by a thread that is not here.
+        self._lock, self._owner, self._charges = threading.RLock(), os.getpid(), {}
 
 
 GUARDIAN = Guardian()

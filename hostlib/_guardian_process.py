@@ -114,9 +114,13 @@ def watch(host: int, orders: int) -> Charges:
 
 
 def main() -> None:
-    """Guard the plugins of the process whose number is the first argument."""
+    """Guard the plugins of the process whose number is the first argument, and tell it so by a word on stdout."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
+    try:
+        os.write(1, b"+")
+    except OSError:
+        pass  # it is gone already
     watch(int(sys.argv[1]), 0).end()
 
 

@@ -101,11 +101,21 @@ class Plugin(Generic[F]):
         self._times: StartTimes | None = None
         self._stopped: Stopped | None = None
         self._abandoned = False  # stopped while it was starting
+        self._owner = os.getpid()  # of the process that started it
         self._prepare()
 
     def _prepare(self) -> None:
         """Make what the shell needs of its own."""
         raise NotImplementedError
+
+    def _own(self) -> None:
+        """Refuse to act for another process, of which this one is a fork: its threads, and grpc's, are not here.
+
+        Raises:
+            Misuse: that is so.
+        """
+        if self._owner != os.getpid():
+            raise Misuse(f"this client was started by process {self._owner}, which alone can stop it; this is a fork")
 
     @property
     def exited(self) -> bool:
@@ -158,7 +168,7 @@ class Plugin(Generic[F]):
             raise Misuse("a plugin with AutoMTLS cannot be reattached to: its keys are those of this connection alone")
         if self._config.multiplex:
             raise Misuse("a plugin that multiplexes cannot be reattached to: it has one connection, which is this one")
-        return Reattach(address=line.address, pid=pid, version=line.version, started=started(pid))
+        return Reattach(address=self._address or line.address, pid=pid, version=line.version, started=started(pid))
 
     @property
     def times(self) -> StartTimes:

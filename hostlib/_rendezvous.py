@@ -22,6 +22,7 @@ class Rendezvous(Launch):
         self._limit = self.deadline
         self._there = Line(version=version, address=address)
         self._listens = listens
+        self._came, self._looked_at = False, 0
 
     def stdout(self, data: bytes) -> None:
         """The plugin wrote ``data``; empty when it closed its stdout."""
@@ -35,7 +36,7 @@ class Rendezvous(Launch):
             self.rest = bytes(self._heard)
             return self._there
         without = f"a handshake line, and without listening at {self._there.address}"
-        if self._status is not None:
+        if self._exited:
             if not self._settling:
                 self._settling, self._limit = True, min(self._limit, now + SETTLE)
             if self._stdout_ended or now >= self._limit:
@@ -49,15 +50,19 @@ class Rendezvous(Launch):
 
     def _line_came(self) -> bool:
         """Return whether a handshake line was printed, be it behind others, for which it will be refused."""
-        *lines, _ = bytes(self._heard).split(b"\n") if b"|" in self._heard else [b""]
-        return any(_is_handshake(line) for line in lines)
+        if not self._came:
+            end = self._heard.rfind(b"\n") + 1
+            self._came = any(map(_is_handshake, self._heard[self._looked_at : end].split(b"\n")))
+            self._looked_at = end
+        return self._came
 
 
-def _is_handshake(line: bytes) -> bool:
-    if not line[:1].isdigit() or len(line) > LINE_MAX:
+def _is_handshake(line: bytearray) -> bool:
+    first, _, rest = line.partition(b"|")
+    if not first.isdigit() or len(line) > LINE_MAX:
         return False
     try:
-        Line.parse(line)
+        Line.parse(bytes(line))
     except HandshakeRefused:
-        return line.count(b"|") >= 3
+        return rest.count(b"|") >= 2
     return True

@@ -7,6 +7,7 @@ event loop, and each call is waited for until its deadline only. Decides nothing
 import logging
 import os
 import signal
+import stat
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -57,8 +58,8 @@ class Runner(Protocol):
         """
         ...
 
-    def wait(self) -> int:
-        """Wait until the plugin has ended; return its exit status as ``subprocess`` gives it."""
+    def wait(self) -> int | None:
+        """Wait until the plugin has ended; return its exit status as ``subprocess`` gives it, or None if it is lost."""
         ...
 
     def terminate(self) -> None:
@@ -138,6 +139,8 @@ class RunnerProcess:
                 self._pipes = runner.stdout, runner.stderr
                 self.stdout, self.stderr = (pipe.fileno() for pipe in self._pipes)
                 for descriptor in (self.stdout, self.stderr):
+                    if stat.S_ISREG(os.fstat(descriptor).st_mode):
+                        raise TypeError("it gives a regular file to read; want a pipe, a socket or a terminal")
                     os.set_blocking(descriptor, False)
                 read, self._ended = os.pipe()
                 undo.callback(os.close, self._ended)

@@ -47,12 +47,12 @@ class Subprocess(Runner):
         """Start the command."""
         self._child = Child(self._command, environment, self._cwd, subprocess.DEVNULL)
 
-    def wait(self) -> int:
+    def wait(self) -> int | None:
         """Wait until it has ended."""
-        while (status := self._started.wait(3600.0)) is None:
+        while not self._started.gone(3600.0):
             pass
         self._started.end(0.0)  # lets go of what only a wait needs
-        return status
+        return self._started.status()
 
     def terminate(self) -> None:
         """Send SIGTERM to its group."""

@@ -57,6 +57,45 @@ def test_a_block_starts_and_stops_the_plugin() -> None:
 
 
 @pytest.mark.fault(23)
+@pytest.mark.parametrize("times", [1, 2, 3])
+def test_a_start_that_is_cancelled_as_it_succeeds_leaves_no_plugin_however_often(times: int) -> None:
+    async def work() -> None:
+        loop, client = asyncio.get_running_loop(), make("bare.py")
+        starting = asyncio.create_task(client.start())
+
+        def cancel(left: int) -> None:
+            starting.cancel()
+            if left > 1:
+                loop.call_soon(cancel, left - 1)
+
+        while client._starting is None:  # pyright: ignore[reportPrivateUsage]
+            await asyncio.sleep(0)
+        client._starting.add_done_callback(lambda _: cancel(times))  # pyright: ignore[reportPrivateUsage]
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        while client.stopped is None:  # at the latest when `run` loses patience
+            await asyncio.sleep(0.01)
+        assert client.stopped.how == "shutdown"
+        assert gone(client)
+
+    run(work())
+
+
+def test_a_start_that_is_cancelled_before_its_first_step_is_over() -> None:
+    async def work() -> None:
+        client = make("bare.py")
+        starting = asyncio.create_task(client.start())
+        await asyncio.sleep(0)
+        for _ in range(2):
+            starting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await starting
+        assert (await client.stop()).how == "exited already"
+
+    run(work())
+
+
+@pytest.mark.fault(23)
 def test_a_start_that_is_cancelled_has_killed_the_plugin_before_the_caller_goes_on() -> None:
     async def work() -> None:
         client, heard = make_heard("never.sh")

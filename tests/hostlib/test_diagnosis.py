@@ -70,10 +70,12 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, contents: bytes, said
         elf(HERE),
         elf(HERE, loader=b"/bin/sh\0"),
         elf(HERE)[:70],
+        elf(HERE)[:54] + bytes(2) + elf(HERE)[56:],
+        elf(HERE)[:32] + b"\xff" * 8 + elf(HERE)[40:],
         b"#!/bin/sh\nexit 0\n",
         b"#! /usr/bin/env -S sh -e\n",
     ],
-    ids=["real", "static", "linked", "cut short", "script", "env"],
+    ids=["real", "static", "linked", "cut short", "object", "broken", "script", "env"],
 )
 def test_nothing_is_said_against_a_good_program(tmp_path: Path, contents: bytes) -> None:
     (tmp_path / "plugin").write_bytes(contents)

@@ -226,6 +226,44 @@ def test_a_fork_has_a_guardian_of_its_own_and_leaves_its_parents_alone(tmp_path:
     assert (done.stderr, done.returncode) == ("", 0)
 
 
+def test_what_only_calls_itself_the_interpreter_guards_nothing_and_that_is_said(
+    sleeper: Sleeper, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    guardian = Guardian()
+    with pytest.raises(MachineFault, match="the guardian cannot be started: '/bin/false' does not run it"):
+        guardian.keep(sleeper().pid, "/nowhere")
+
+
+def test_a_fork_amid_an_order_does_not_hold_up_the_child() -> None:
+    source = """if True:
+        import os, subprocess, threading
+        from goplugin.hostlib._guardian import GUARDIAN
+        held, go = threading.Event(), threading.Event()
+
+        def hold():
+            with GUARDIAN._lock:
+                held.set()
+                go.wait(30)
+
+        threading.Thread(target=hold).start()
+        held.wait(30)
+        child = os.fork()
+        if not child:
+            with subprocess.Popen(["sleep", "60"], start_new_session=True) as plugin:
+                GUARDIAN.forget(plugin.pid)
+                GUARDIAN.keep(plugin.pid, "/nowhere")
+                GUARDIAN.forget(plugin.pid)
+                plugin.kill()
+            os._exit(7)
+        go.set()
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    """
+    command = [sys.executable, "-c", source]
+    done = subprocess.run(command, timeout=LIMIT, capture_output=True, text=True, check=False)
+    assert (done.stderr, done.returncode) == ("", 0)
+
+
 def test_a_guardian_that_is_frozen_does_not_hold_up_who_needs_it_no_more(
     guardian: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -131,4 +131,4 @@ def test_the_process_imports_next_to_nothing_and_ignores_the_terminal() -> None:
         timeout=LIMIT,
         check=True,
     )
-    assert done.stdout == "SIG_IGN set()\n"
+    assert done.stdout == "+SIG_IGN set()\n"

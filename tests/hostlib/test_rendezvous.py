@@ -60,6 +60,7 @@ def test_a_handshake_line_counts_whether_or_not_somebody_listens() -> None:
 @pytest.mark.parametrize(
     ("said", "refused"),
     [
+        pytest.param(b"hello\n" * 3 + LINE, "hello", id="a line behind others, for the first of them"),
         pytest.param(b"hello\n" + LINE, "hello", id="a line behind another one, for the first"),
         pytest.param(b"2|1|unix|/tmp/p|grpc|\n", "core protocol", id="a line that cannot be accepted"),
     ],
@@ -70,6 +71,33 @@ def test_a_handshake_line_out_of_order_is_refused_at_once(said: bytes, refused: 
     assert start.launch.outcome(100.0) is None
     with pytest.raises(HandshakeRefused, match=refused):
         start.launch.outcome(101.0)
+
+
+@pytest.mark.parametrize(
+    "said", [b"2026-01-01 12:00:00.000 | INFO     | app:main:1 - a|b\n", b"1 of 3|a|b|c|d\n", b"1|2|3\n"]
+)
+def test_a_log_that_only_looks_like_a_handshake_line_is_none(said: bytes) -> None:
+    start = Start()
+    start.launch.stdout(said)
+    assert start.launch.outcome(100.0) is None
+    assert not start.launch.condemned
+    start.listening = True
+    assert start.launch.outcome(101.0) is not None
+
+
+def test_a_handshake_line_that_comes_in_pieces_counts() -> None:
+    start = Start()
+    for at in range(len(LINE)):
+        assert start.launch.outcome(100.0) is None
+        start.launch.stdout(LINE[at : at + 1])
+    assert start.launch.outcome(100.0) is not None
+
+
+def test_an_end_that_nobody_knows_the_status_of_is_an_end() -> None:
+    start = Start()
+    start.launch.stdout(b"")
+    start.launch.exited(None)
+    assert "exited without a handshake line" in str(start.lost(100.0))
 
 
 def test_neither_in_time_is_a_timeout_that_quotes_what_was_said() -> None:

@@ -4,6 +4,8 @@ import asyncio
 import io
 import os
 import signal
+import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -65,7 +67,7 @@ class Failing(Plain):
             self._deed()
         super().start(environment, socket_dir)
 
-    def wait(self) -> int:
+    def wait(self) -> int | None:
         status = super().wait()
         if self._call == "wait":
             self._deed()
@@ -152,6 +154,77 @@ def test_the_runner_ends_what_does_not_end_by_itself(make: Make, name: str, how:
     shell.start()
     stopped = shell.stop()
     assert (stopped.how, stopped.signal) == (how, signal)
+
+
+def test_the_end_is_seen_though_nobody_knows_how_it_came(make: Make) -> None:
+    usual = signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    try:
+        shell = make(Plain())
+        shell.start()
+        stopped = shell.stop()
+    finally:
+        signal.signal(signal.SIGCHLD, usual)
+    assert (stopped.how, stopped.exit_code, stopped.signal) == ("shutdown", None, None)
+
+
+class Elsewhere(Plain):
+    """Its stderr comes another way than through a pipe.
+
+    Attributes:
+        far: where to write to it.
+    """
+
+    def __init__(self, near: int, far: int) -> None:
+        super().__init__()
+        self._near, self.far = os.fdopen(near, "rb", buffering=0), far
+
+    def start(self, environment: Mapping[str, str], socket_dir: str) -> None:
+        super().start(environment, socket_dir)
+        super().stderr.close()
+
+    @property
+    def stderr(self) -> IO[bytes]:
+        return self._near
+
+
+@pytest.mark.parametrize("way", ["terminal", "connection"])
+def test_an_output_that_breaks_off_has_ended_and_the_other_goes_on(make: Make, way: str) -> None:
+    if way == "terminal":
+        near, far = os.openpty()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            far = socket.create_connection(server.getsockname()).detach()
+            near = server.accept()[0].detach()
+    heard = list[bytes]()
+    shell = make(Elsewhere(near, far), stderr=heard.append)
+    shell.start()
+    os.write(far, b"hello\n")
+    if way == "connection":
+        with socket.socket(fileno=os.dup(far)) as end:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # a reset
+    os.close(far)
+    assert shell.call(shell.echo().echo, b"hello") == b"hello"
+    stopped = shell.stop()
+    assert (stopped.how, stopped.exit_code) == ("shutdown", 0)
+    assert way == "connection" or b"".join(heard).strip() == b"hello"
+
+
+def test_an_output_that_nobody_can_wait_for_is_refused(make: Make, tmp_path: Path) -> None:
+    near = os.open(tmp_path / "log", os.O_CREAT | os.O_RDONLY)
+    shell = make(Elsewhere(near, -1))
+    with pytest.raises(MachineFault, match="it gives a regular file to read; want a pipe, a socket or a terminal"):
+        shell.start()
+
+
+def test_the_record_of_a_running_plugin_has_the_address_that_the_host_uses(make: Make) -> None:
+    runner = Renaming()
+    shell = make(runner)
+    shell.start()
+    record = shell.client.reattach_config
+    assert isinstance(record.address, Unix)
+    assert record.address.path.startswith(runner.there + "/")
+    with hostlib.Client(None, HANDSHAKE, {"echo": Echo}, reattach=record) as again:
+        assert again.dispense("echo").echo(b"hello") == b"hello"
 
 
 def test_addresses_are_translated_on_their_way(make: Make) -> None:

@@ -4,10 +4,12 @@ import logging
 import os
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any
 
@@ -349,6 +351,111 @@ def test_managed_clients_are_stopped_at_once_and_others_are_not() -> None:
         assert other.stopped is None
         hostlib.cleanup_clients()
         other.ping()
+
+
+IN_A_HANDLER = """
+import os, signal, sys, threading
+from shells import HANDSHAKE, Echo, SUPPORT, program
+from goplugin import hostlib
+
+def interrupt(*_):
+    os.kill(os.getpid(), signal.SIGTERM)
+
+def handler(*_):
+    hostlib.cleanup_clients()
+    hostlib.cleanup_clients()
+    sys.exit(7)
+
+def client(name, **options):
+    return hostlib.Client(program(name), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True, **options)
+
+signal.signal(signal.SIGTERM, handler)
+if sys.argv[1] == "start":
+    client("never.sh", stderr=interrupt).start()
+stubborn = client("ignores_sigterm.py")
+stubborn.start()
+threading.Timer(0.3, interrupt).start()
+stubborn.stop()
+"""
+
+
+@pytest.mark.parametrize("amid", ["start", "stop"])
+def test_a_signal_handler_may_end_all_managed_plugins_amid_a_start_or_a_stop(amid: str) -> None:
+    begun = time.monotonic()
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [sys.executable, "-c", IN_A_HANDLER, amid], timeout=60, capture_output=True, check=False, env=environment
+    )
+    assert (done.returncode, done.stderr) == (7, b"")
+    assert time.monotonic() - begun < StopBudget().total
+
+
+@pytest.mark.fault(43)
+def test_without_threads_managed_plugins_are_ended_one_after_the_other(monkeypatch: pytest.MonkeyPatch) -> None:
+    clients = [
+        hostlib.Client(program("bare.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True) for _ in range(2)
+    ]
+    for client in clients:
+        client.start()
+
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", refuse)
+        hostlib.cleanup_clients()
+    assert [client.stopped is not None for client in clients] == [True, True]
+
+
+LAMENTS = """
+import os
+from bare_plugin import Plugin
+plugin = Plugin()
+plugin.unary["/test.Echo/Echo"] = lambda request, _: os.write(2, b"FATAL\\n") and request
+plugin.serve()
+"""
+
+
+def test_a_sink_that_stops_its_client_leaves_nothing_behind() -> None:
+    stopped: SimpleQueue[Stopped] = SimpleQueue()
+    client = hostlib.Client(
+        [sys.executable, "-c", LAMENTS],
+        HANDSHAKE,
+        {"echo": Echo},
+        env=SUPPORT,
+        stderr=lambda data: stopped.put(client.stop()) if b"FATAL" in data else None,
+    )
+    client.start()
+    with suppress(PluginLost):
+        client.dispense("echo").echo(b"")
+    assert stopped.get(timeout=30).how == "shutdown"
+
+
+FORKS = """
+import asyncio, os
+from shells import HANDSHAKE, Echo, SUPPORT, SHELLS, program
+from goplugin.handshake import Misuse
+for kind in SHELLS.values():  # in a process of its own: grpc's fork handlers leave descriptors behind
+    shell = kind(program("bare.py"))
+    shell.start()
+    child = os.fork()
+    if not child:
+        try:
+            shell.stop()
+        except Misuse as error:
+            os._exit(7 if "this is a fork" in str(error) else 1)
+        os._exit(2)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
+    shell.ping()
+    assert shell.stop().how == "shutdown"
+"""
+
+
+def test_a_fork_cannot_stop_the_plugin_of_its_parent() -> None:
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", FORKS]
+    done = subprocess.run(command, timeout=60, capture_output=True, text=True, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
 
 
 @pytest.mark.parametrize("fault", [MachineFault("the kernel does not end it"), RuntimeError("a defect")])
