@@ -59,7 +59,7 @@ class Parcel(NamedTuple):
 
 
 class Gatherer:
-    """Gathers parcels into those that a policy wants. A receipt is then owed for each that has a part of its batch."""
+    """Gathers parcels into those that a policy wants; each has a share of every parcel that is partly in it."""
 
     def __init__(self, policy: "Policy", now: float) -> None:
         self._batcher = Batcher(policy, now)
@@ -75,9 +75,9 @@ class Gatherer:
         full: list[Parcel] = []
         receipt, first = parcel.receipt, True
         for message in parcel.messages:
-            if receipt is not None and (not self._owed or self._owed[-1] is not receipt):
+            if receipt is not None and (first or not self._owed):
                 if not first:
-                    receipt.split(2)  # the rest of its batch goes with the next parcel
+                    receipt.split(2)  # the rest of it goes with the next parcel
                 first = False
                 self._owed.append(receipt)
             full += self._sealed(self._batcher.add(message, now))

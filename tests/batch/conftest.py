@@ -128,14 +128,12 @@ if __name__ == "__main__":
 
 @pytest.fixture
 def plugin(tmp_path: Path) -> Callable[..., Descriptor]:
-    """Make a descriptor of a processor whose program is given, and which lies in the test's directory."""
+    """Make a descriptor of a plugin whose program is given, and which lies in the test's directory."""
 
-    def make(program: str = ACTOR, name: str = "actor") -> Descriptor:
+    def make(program: str = ACTOR, name: str = "actor", kind: str = "processor") -> Descriptor:
         (tmp_path / f"{name}.py").write_text(program)
         path = tmp_path / f"{name}.plugin.yaml"
-        path.write_text(
-            f"name: {name}\ncommand: ['{sys.executable}', '{name}.py']\ntype: processor\nfields: {FIELDS}\n"
-        )
+        path.write_text(f"name: {name}\ncommand: ['{sys.executable}', '{name}.py']\ntype: {kind}\nfields: {FIELDS}\n")
         return parse_descriptor(path.read_text(), str(path))
 
     return make

@@ -36,15 +36,19 @@ def test_a_batch_that_became_nothing_is_settled_at_once() -> None:
     assert told == ["", ""]
 
 
-@given(st.lists(st.integers(0, 7), max_size=20), st.integers(1, 5), st.data())
-def test_however_batches_are_gathered_each_is_settled_once_and_fails_only_with_a_parcel_that_has_a_part_of_it(
-    sizes: list[int], count: int, data: st.DataObject
+@given(st.lists(st.lists(st.integers(0, 7), max_size=3), max_size=12), st.integers(1, 9), st.data())
+def test_however_batches_are_split_and_gathered_each_is_settled_once_and_fails_only_with_a_parcel_that_has_a_part_of_it(
+    splits: list[list[int]], count: int, data: st.DataObject
 ) -> None:
-    told: dict[int, list[str]] = {number: [] for number in range(len(sizes))}
+    told: dict[int, list[str]] = {number: [] for number in range(len(splits))}
+    before: list[Parcel] = []
+    for number, sizes in enumerate(splits):
+        receipt = Receipt(told[number].append)
+        receipt.split(len(sizes))
+        before += [Parcel([Message(b"%d" % number) for _ in range(size)], receipt) for size in sizes]
     gatherer, parcels = Gatherer(Policy(count=count), 0.0), list[Parcel]()
-    for number, size in enumerate(sizes):
-        batch = [Message(b"%d" % number) for _ in range(size)]
-        parcels += gatherer.add(Parcel(batch, Receipt(told[number].append)), 0.0)
+    for parcel in data.draw(st.permutations(before)):
+        parcels += gatherer.add(parcel, 0.0)
     parcels += gatherer.flush(0.0)
     assert [len(parcel.messages) for parcel in parcels[:-1]] == [count] * (len(parcels) - 1)
     failed: set[int] = set()

@@ -84,6 +84,41 @@ def test_without_processors_lines_are_copied(pipeline: Piped, tmp_path: Path) ->
     assert written(tmp_path) == ["a", "b"]
 
 
+SPLITTER = """
+from goplugin import batch
+@batch.batch_processor
+def splitter(messages):
+    return [messages[:1], messages[1:]]
+if __name__ == "__main__":
+    batch.serve(splitter)
+"""
+GATHERER = """
+from goplugin import batch
+@batch.batch_output(batch_policy=batch.BatchPolicy(count=100))
+def gatherer(messages):
+    with open("out", "ab") as out:
+        out.writelines(message.payload + b"\\n" for message in messages)
+if __name__ == "__main__":
+    batch.serve(gatherer)
+"""
+
+
+def test_batches_that_are_split_and_gathered_again_end(plugin: Make, tmp_path: Path) -> None:
+    text = """
+input: {generate: {mapping: root = counter(), interval: "", count: 8, batch_size: 4}}
+pipeline: {processors: [splitter: {}]}
+output: {gatherer: {}}
+"""
+    known = {"splitter": plugin(SPLITTER, "splitter"), "gatherer": plugin(GATHERER, "gatherer", "output")}
+
+    def progress(stats: Stats) -> None:
+        assert stats.seconds < LIMIT
+
+    stats = Runner(parse_pipeline(text, "p.yaml", {}, known)).run(progress)
+    assert written(tmp_path) == [str(number) for number in range(1, 9)]
+    assert (stats.read.batches, stats.written.messages, stats.lost) == (2, 8, 0)
+
+
 def test_messages_that_fail_are_written_unchanged_and_counted_and_dropped_ones_are_not_lost(
     pipeline: Piped, tmp_path: Path
 ) -> None:
