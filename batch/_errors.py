@@ -135,7 +135,7 @@ class RunFailed(GoPluginError):
     """A run of a pipeline could not go on. The error that it failed with is its cause.
 
     Attributes:
-        part: "input", "output", or the name of the processor.
+        part: "input", "output", or the name of the processor; "run" where it was given up and none of them ended.
         cause: what went wrong there.
         lost: messages that were read, and neither written nor dropped by a processor.
     """

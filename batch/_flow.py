@@ -78,6 +78,11 @@ class Flow:
         self._failure: Failure | None = None
         self._threads: list[threading.Thread] = []
 
+    @property
+    def running(self) -> bool:
+        """Whether any of its threads is, as some are where ``progress`` has raised."""
+        return any(thread.is_alive() for thread in self._threads)
+
     def stop(self) -> None:
         """Read no more; what was read goes through to the end. May be called from a signal handler, and twice."""
         self._stopping.set()

@@ -4,9 +4,10 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from contextlib import ExitStack
+from time import monotonic
 from typing import Any, Protocol, TypeVar
 
-from ..handshake import Misuse
+from ..handshake import MachineFault, Misuse
 from ._components import (
     Batched,
     FileInput,
@@ -29,6 +30,9 @@ from ._source import Source, open_source
 from ._stats import Stats
 
 _R = TypeVar("_R", bound=Remote[Any])
+
+_GIVE_UP_AFTER = 5.0
+"""Seconds for the flow to end once the plugins are killed: what waits for a pipe that nobody reads never does."""
 
 
 class _Plugin(Protocol):
@@ -100,6 +104,7 @@ class Runner:
             self._plugins.append(("output", self._output))
         self._flow: Flow | None = None
         self._stopping = self._killed = False
+        self._limit: float | None = None  # when a run that was killed is left to itself
 
     @property
     def stats(self) -> Stats:
@@ -131,6 +136,8 @@ class Runner:
                 try:
                     flow.run(lambda stats: self._watch(stats, progress))
                 except Failure as failure:
+                    if flow.running:
+                        undo.pop_all()  # stays open: what still writes there could come to write elsewhere
                     raise RunFailed(failure.part, failure.cause, flow.stats.lost) from failure.cause
                 started.pop_all()
             self._close_all(flow.stats)
@@ -143,7 +150,10 @@ class Runner:
             self._flow.stop()
 
     def kill(self) -> None:
-        """Give up: stop the plugins now, and let `run` fail. May be called from a signal handler."""
+        """Give up: stop the plugins now, and let `run` fail, soon in any case. May be called from a signal handler.
+
+        What then still waits for the world outside is left in its thread, and its file stays open.
+        """
         self._killed = True
         self.stop()
 
@@ -169,6 +179,11 @@ class Runner:
     def _watch(self, stats: Stats, progress: Callable[[Stats], object] | None) -> None:
         if self._killed:
             self._kill_all()
+            self._limit = self._limit or monotonic() + _GIVE_UP_AFTER
+            if monotonic() > self._limit:
+                raise Failure(
+                    "run", MachineFault(f"given up, and it still waits for something {_GIVE_UP_AFTER:g} s later")
+                )
         stats.read.restarts = self._input.restarted if self._input is not None else 0
         if progress is not None:
             progress(stats)

@@ -466,3 +466,22 @@ def test_progress_is_told_now_and_then_and_at_the_end() -> None:
     run(Flow(source, [], Sink(wait_for_progress)), progress)
     assert seen[0] == 0
     assert seen[-1] == 10
+
+
+def test_a_progress_that_raises_leaves_the_flow_and_its_threads_run_on() -> None:
+    going = threading.Event()
+
+    def wait() -> None:
+        assert going.wait(LIMIT)
+
+    def progress(_: Stats) -> None:
+        raise ZeroDivisionError
+
+    flow = Flow(Source(numbered(1)), [], Sink(wait))
+    with pytest.raises(ZeroDivisionError):
+        run(flow, progress)
+    assert flow.running
+    going.set()
+    limit = monotonic() + LIMIT
+    while flow.running:
+        assert monotonic() < limit

@@ -8,6 +8,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from goplugin.batch import _runner
 from goplugin.batch.host import Descriptor, Limits, Pipeline, RunFailed, Runner, Stats, parse_pipeline
 from goplugin.handshake import MachineFault, Misuse, PluginFault, PluginLost
 
@@ -272,6 +273,33 @@ def test_kill_gives_up_on_a_batch_that_takes_too_long(pipeline: Piped, tmp_path:
     assert written(tmp_path) == ["A", "B"]
     assert runner.stats.lost == 2
     assert psutil.Process().children() == []
+
+
+def test_kill_ends_a_run_whose_output_waits_for_ever(
+    pipeline: Piped, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_runner, "_GIVE_UP_AFTER", 0.2)
+    os.mkfifo(tmp_path / "out")
+    runner = Runner(pipeline(["a", "b", "c"]))
+    flowing: list[threading.Thread] = []
+
+    def progress(stats: Stats) -> None:
+        assert stats.seconds < LIMIT
+        if stats.stages[0].taken:
+            flowing[:] = [thread for thread in threading.enumerate() if thread.name == "goplugin-output"]
+            runner.kill()
+
+    with pytest.raises(
+        RunFailed, match=r"^run: given up, .* \(\d messages that were read were not written\)$"
+    ) as caught:
+        runner.run(progress)
+    assert (caught.value.part, type(caught.value.cause)) == ("run", MachineFault)
+    assert psutil.Process().children() == []
+    os.close(os.open(tmp_path / "out", os.O_RDONLY))  # lets the thread go that opens it
+    for thread in flowing:
+        thread.join(LIMIT)
+    (left,) = (name for name in os.listdir("/dev/fd") if os.path.realpath(f"/dev/fd/{name}") == f"{tmp_path}/out")
+    os.close(int(left))
 
 
 def test_an_error_in_the_progress_function_ends_the_run_and_leaves_no_process(pipeline: Piped) -> None:

@@ -434,6 +434,23 @@ def test_a_second_signal_gives_up(place: Place) -> None:
     assert place.out == "A!\nB!\n"
 
 
+def test_a_second_signal_gives_up_although_nobody_reads_what_is_written(place: Place) -> None:
+    generate = f"{{generate: {{mapping: 'root = \"{'x' * 100_000}\"', interval: ''}}}}"
+    place.write("p.yaml", pipeline(generate, "{stdout: {}}"))
+    process = place.start("p.yaml")
+    assert process.stdout is not None
+    pipe = process.stdout.fileno()
+    full = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
+    wait_for(lambda: struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"1234")) == (full,))
+    process.send_signal(signal.SIGTERM)
+    wait_for(lambda: _seen(process.pid, signal.SIGTERM))
+    process.send_signal(signal.SIGINT)
+    assert process.wait(SOON) == 128 + signal.SIGINT
+    assert process.stderr is not None
+    last = process.stderr.read().decode().splitlines()[-1]
+    assert re.fullmatch(r"error: given up; \d+ messages were not written", last)
+
+
 def _seen(pid: int, number: int) -> bool:
     """Return whether the process has no such signal waiting for it any more."""
     return not _among(pid, "ShdPnd", number)
