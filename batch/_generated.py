@@ -3,11 +3,12 @@
 import itertools
 import threading
 import uuid
+from collections import defaultdict
 from datetime import UTC, datetime
 from time import monotonic, time
 
 from ._components import GenerateInput
-from ._mapping import Function
+from ._mapping import Call, Function
 from ._message import Batch, Message
 from ._receipt import Parcel
 
@@ -24,12 +25,12 @@ class Generated:
         self._left = spec.count
         self._next: float | None = None  # the first batch is due at once
         self._interrupted = threading.Event()
-        numbers = itertools.count(1)
+        numbers: dict[Call, itertools.count[int]] = defaultdict(lambda: itertools.count(1))
         self._functions: dict[str, Function] = {
-            "counter": lambda: next(numbers),
-            "uuid_v4": lambda: str(uuid.uuid4()),
-            "now": lambda: datetime.now(UTC).isoformat().replace("+00:00", "Z"),
-            "timestamp_unix": lambda: int(time()),
+            "counter": lambda call: next(numbers[call]),  # each counts for itself, as in Redpanda Connect
+            "uuid_v4": lambda _: str(uuid.uuid4()),
+            "now": lambda _: datetime.now(UTC).isoformat().replace("+00:00", "Z"),
+            "timestamp_unix": lambda _: int(time()),
         }
 
     def read(self, timeout: float | None) -> list[Parcel] | None:

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from ._document import Located
 from ._value import Value
 
-Function: TypeAlias = Callable[[], Value]
+Function: TypeAlias = Callable[["Call"], Value]
 FUNCTIONS = ("counter", "uuid_v4", "now", "timestamp_unix")
 _TOKEN = re.compile(
     r"""\s*(?:(?P<string>"(?:[^"\\\n]|\\.)*")|(?P<number>-?\d+(?:\.\d+)?(?:[eE][-+]?\d+)?)"""
@@ -23,9 +23,9 @@ _LINE = re.compile(r"(?P<root>root(?P<path>(?:\.[A-Za-z_]\w*)*))\s*=|meta\s+(?P<
 _CONSTANTS: dict[str, Value] = {"true": True, "false": False, "null": None}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Call:
-    """A function whose value is asked for with each message."""
+    """A function whose value is asked for with each message; equal to no other, for each counts for itself."""
 
     name: str
 
@@ -171,7 +171,7 @@ class _Reader:
 
 def _evaluated(expression: "Expression", functions: dict[str, Function]) -> Value:
     if isinstance(expression, Call):
-        return functions[expression.name]()
+        return functions[expression.name](expression)
     if isinstance(expression, list):
         return [_evaluated(item, functions) for item in expression]
     if isinstance(expression, dict):

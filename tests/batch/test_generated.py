@@ -27,6 +27,13 @@ def test_a_count_is_kept_and_the_last_batch_is_smaller() -> None:
     assert (made.rest(), made.unfinished()) == ([], 0)
 
 
+def test_each_counter_counts_for_itself() -> None:
+    text = "root.a = counter()\nroot.b = [counter(), counter()]\nmeta c = counter()"
+    (parcel,) = source(text, batch_size=2).read(None) or []
+    assert [one.structured for one in parcel.messages] == [{"a": 1, "b": [1, 1]}, {"a": 2, "b": [2, 2]}]
+    assert [one.metadata["c"] for one in parcel.messages] == [1, 2]
+
+
 def test_a_string_is_the_payload_itself_and_metadata_comes_along() -> None:
     (parcel,) = source('root = "a"\nmeta k = uuid_v4()').read(None) or []
     (message,) = parcel.messages

@@ -14,10 +14,10 @@ from goplugin.batch._mapping import Function, parse_mapping
 def made(text: str) -> tuple[Value, dict[str, Value]]:
     numbers = itertools.count(1)
     functions: dict[str, Function] = {
-        "counter": lambda: next(numbers),
-        "uuid_v4": lambda: "u",
-        "now": lambda: "n",
-        "timestamp_unix": lambda: 7,
+        "counter": lambda _: next(numbers),
+        "uuid_v4": lambda _: "u",
+        "now": lambda _: "n",
+        "timestamp_unix": lambda _: 7,
     }
     return parse_mapping(locate(text, "p.yaml")).make(functions)
 
