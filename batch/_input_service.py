@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     import asyncio
 
 _log = logging.getLogger("goplugin.batch")
+_PAUSE_FIRST, _PAUSE_LONGEST = 0.0001, 0.005
+"""Seconds before an asynchronous function that has had nothing is asked again, doubled with each time in a row."""
+
 _CLOSED = "the input was closed before this batch was settled"
 
 
@@ -284,6 +287,7 @@ class _Source:
         from ._loop import given_up
 
         self._task = asyncio.current_task()
+        pause = 0.0
         while not self._closed:
             try:
                 got = await (self._opened.call() if run is None else anext(run))
@@ -295,6 +299,9 @@ class _Source:
                 raise self._judged(error, run is not None) from error
             if (delivery := self._delivery(got)) is not None:
                 return delivery
+            await asyncio.sleep(pause)  # what never waits itself would let nothing else run, not even its acks
+            if run is None:
+                pause = min(2 * pause or _PAUSE_FIRST, _PAUSE_LONGEST)
         raise EndOfInput
 
     def _judged(self, error: BaseException, ends_run: bool) -> BaseException:

@@ -7,6 +7,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+import grpc
 import pytest
 from batch_host import LIMIT, Served
 
@@ -601,6 +602,53 @@ def test_close_cancels_an_asynchronous_read_and_closes_its_generator() -> None:
         served.good(CLOSE)
         assert ends == ["cancelled"]
         assert read.result().error.message != ""
+
+
+def test_acks_come_to_an_asynchronous_input_whose_read_has_nothing_yet_and_never_waits() -> None:
+    left, settled = [b"one", b"two"], Settled()
+    asked = 0
+
+    async def ack(reason: str | None) -> None:
+        settled.append((b"", reason))
+
+    @batch.input
+    async def source() -> tuple[Message, Ack] | None:
+        nonlocal asked
+        asked += 1
+        if len(settled) == 2:
+            raise batch.EndOfInput
+        return (Message(left.pop(0)), ack) if left else None
+
+    with Served(source) as served:
+        connected(served)
+        first, second = served.good(READ), served.good(READ)
+        end = served.begin(READ)
+        with pytest.raises(grpc.FutureTimeoutError):
+            end.result(0.2)
+        assert asked < 1000  # the reads that pass meanwhile: a core would do 100,000 and more
+        for response in (first, second):
+            served.good(ACK, rp.BatchInputAckRequest(batch_id=response.batch_id))
+        assert end.result().error == END
+    assert settled == [(b"", None)] * 2
+
+
+def test_an_asynchronous_generator_that_has_nothing_yet_and_never_waits_lets_acks_come_too() -> None:
+    settled = Settled()
+
+    @batch.input
+    async def source() -> AsyncIterator[Any]:
+        async def ack(reason: str | None) -> None:
+            settled.append((b"one", reason))
+
+        yield Message(b"one"), ack
+        while not settled:
+            yield None
+
+    with Served(source) as served:
+        first = connected(served).good(READ)
+        end = served.begin(READ)
+        served.good(ACK, rp.BatchInputAckRequest(batch_id=first.batch_id))
+        assert end.result().error == END
 
 
 def test_what_is_not_connected_is_not_asked_to_read() -> None:
