@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError
 from ..proto import lazy, redpanda
 from ._errors import BadValue
 from ._failures import read_error
-from ._value import Value, read_fields, read_value, write_fields, write_value
+from ._value import Value, naive, read_fields, read_value, write_fields, write_value
 
 _new = object.__new__
 # The least count of references to a local variable's object: the call that asks holds one, too, before 3.14.
@@ -79,6 +79,7 @@ class Message:
 
         Raises:
             ValueError: a structured payload that JSON cannot say, such as NaN.
+            BadValue: a datetime in it is naive; or as `structured`.
         """
         payload = self._wire.bytes
         return payload if payload or not self.is_structured else _json(self.structured)
@@ -375,6 +376,8 @@ def _json_extra(value: object) -> str:
     if isinstance(value, bytes):
         return base64.b64encode(value).decode()
     if isinstance(value, datetime):
+        if value.utcoffset() is None:  # astimezone would take it for local time
+            raise naive(value)
         return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
     raise TypeError(f"JSON cannot say a {type(value).__name__}")
 

@@ -124,9 +124,14 @@ def _write_bytes(target: redpanda.Value, value: bytes, _depth: int) -> None:
     target.bytes_value = value
 
 
+def naive(value: datetime) -> BadValue:
+    """Return the error for a datetime that could be any time zone's."""
+    return BadValue(got=f"the naive datetime {value.isoformat()}", want="a datetime with a time zone")
+
+
 def _write_datetime(target: redpanda.Value, value: datetime, _depth: int) -> None:
     if value.utcoffset() is None:
-        raise BadValue(got=f"the naive datetime {value.isoformat()}", want="a datetime with a time zone")
+        raise naive(value)
     whole = (value - _EPOCH) // _MICROSECOND
     stamp = target.timestamp_value
     stamp.seconds, microseconds = divmod(whole, 1_000_000)

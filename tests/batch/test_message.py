@@ -132,6 +132,8 @@ def test_what_json_cannot_say_has_no_payload() -> None:
         _ = Message(structured=[float("nan")]).payload
     with pytest.raises(TypeError, match="JSON cannot say a set"):
         _ = Message(structured=cast("Value", {1})).payload
+    with pytest.raises(BadValue, match="got the naive datetime 2026-01-01T00:00:00, want a datetime with a time zone"):
+        _ = Message(structured=[datetime(2026, 1, 1)]).payload  # noqa: DTZ001
 
 
 def test_bytes_that_are_not_utf8_have_no_text() -> None:
