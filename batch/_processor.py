@@ -43,8 +43,9 @@ def processor(target: Any = None, /, *, max_in_flight: int = 1) -> Any:
     """Make a function or a class a processor of one message after the other.
 
     A function takes a `Message`, and the configuration if it wants it. It returns that message or another, an iterable
-    of messages to split it, or None to drop it; it may be a generator, ``async def``, or both. An exception marks this
-    message with its text, leaves the message as it came and hurts no other.
+    of messages to split it, or None to drop it; it may be a generator, ``async def``, or both. All are sent as they are
+    once it has ended, so each is a `Message` of its own, such as a ``copy()``. An exception marks this message with its
+    text, leaves the message as it came and hurts no other.
 
     A class takes the configuration, or nothing, when it is made, and has ``process(message)``. ``open()``, if it has
     one, runs before the first message, and ``close()`` after the last. What the constructor or ``open`` raises refuses

@@ -155,6 +155,16 @@ def test_an_async_generator_splits_a_message() -> None:
     assert processed(split, Message(b"a b"), Message(b"c")) == [Message(b"a"), Message(b"b"), Message(b"c")]
 
 
+def test_a_generator_that_changes_one_message_and_yields_copies_gives_each_as_it_was() -> None:
+    @batch.processor
+    def split(message: Message) -> Iterator[Message]:
+        for word in message.text.split():
+            message.text = word
+            yield message.copy()
+
+    assert processed(split, Message(b"a b c")) == [Message(b"a"), Message(b"b"), Message(b"c")]
+
+
 def test_what_nobody_looked_at_goes_out_as_it_came() -> None:
     sent = rp.BatchProcessorProcessBatchRequest()
     message = sent.batch.messages.add()
