@@ -20,6 +20,8 @@ Descriptors: TypeAlias = AnyMapping[str, Descriptor]
 LINE_MAX = 65_536
 """Bytes in one line with its delimiter, unless max_buffer_size says otherwise: Redpanda Connect's own default."""
 
+_BATCHED_MAX = 10  # inputs within each other: more are a slip, and hundreds exhaust the stack
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lines:
@@ -246,6 +248,8 @@ def _replays(entries: dict[str, Located], faults: Gathering) -> bool:
 
 
 def _batched(found: Located, descriptors: Descriptors) -> InputSettings:
+    if found.path.count("batched") > _BATCHED_MAX:
+        raise found.error(got=f"a batched input within {_BATCHED_MAX} others", want=f"at most {_BATCHED_MAX} levels")
     with Gathering() as faults:
         entries = found.entries(("child", "policy"), required=("child", "policy"), faults=faults)
         return Batched(

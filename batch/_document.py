@@ -284,7 +284,7 @@ def parse_document(text: str, file: str) -> Located:
         first = str(error).partition("\n")[0]
         raise BadFile(file=file, got=f"no YAML: {first}", want="one YAML document") from None
     except RecursionError:
-        raise BadFile(file=file, got="brackets without end", want="one YAML document") from None
+        raise BadFile(file=file, got="too many levels within each other", want="one YAML document") from None
     if node is None:
         raise BadFile(file=file, got="an empty file", want="a YAML mapping")
     if _written_out(node, {}) > _VALUES_MAX:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from ._document import Located
-from ._value import Value
+from ._value import DEPTH_MAX, Value
 
 Function: TypeAlias = Callable[["Call"], Value]
 FUNCTIONS = ("counter", "uuid_v4", "now", "timestamp_unix")
@@ -101,7 +101,7 @@ class _Reader:
         self._at = match.end()
         return match
 
-    def expression(self) -> "Expression":
+    def expression(self, levels: int = DEPTH_MAX) -> "Expression":
         kind, word = self._next()
         if kind == "string" or kind == "number":
             return self._json(word)
@@ -111,21 +111,23 @@ class _Reader:
             for mark in "()":
                 self._expect(mark)
             return Call(word)
+        if word in ("[", "{") and not levels:
+            raise self._found.error(got="a value nested deeper than that", want=f"at most {DEPTH_MAX} levels")
         if word == "[":
-            return self._list()
+            return self._list(levels - 1)
         if word == "{":
-            return self._dict()
+            return self._dict(levels - 1)
         raise self._wrong(f"a value of JSON, or one of the functions {', '.join(FUNCTIONS)}", back=len(word))
 
-    def _list(self) -> "Expression":
+    def _list(self, levels: int) -> "Expression":
         items: list[Expression] = []
         while not self._taken("]"):
             if items:
                 self._expect(",")
-            items.append(self.expression())
+            items.append(self.expression(levels))
         return items
 
-    def _dict(self) -> "Expression":
+    def _dict(self, levels: int) -> "Expression":
         entries: dict[str, Expression] = {}
         while not self._taken("}"):
             if entries:
@@ -134,7 +136,7 @@ class _Reader:
             if kind != "string":
                 raise self._wrong("a key in quotes", back=len(word))
             self._expect(":")
-            entries[str(self._json(word))] = self.expression()
+            entries[str(self._json(word))] = self.expression(levels)
         return entries
 
     def _json(self, word: str) -> Value:

@@ -44,6 +44,18 @@ def test_an_input_is_read_with_its_defaults(text: str, found: InputSettings) -> 
     assert parse_input(parse_document(text, "f.yaml"), {}) == found
 
 
+def test_inputs_are_nested_ten_deep_and_no_deeper() -> None:
+    def nested(levels: int) -> str:
+        return "{batched: {policy: {count: 1}, child: " * levels + "{stdin: {}}" + "}}" * levels
+
+    assert isinstance(parse_input(parse_document(nested(10), "f.yaml"), {}), Batched)
+    for levels in (11, 200):
+        with pytest.raises(BadFile) as caught:
+            parse_input(parse_document(nested(levels), "f.yaml"), {})
+        assert str(caught.value).endswith("child.batched: got a batched input within 10 others, want at most 10 levels")
+        assert caught.value.others == ()
+
+
 @pytest.mark.parametrize(
     ("text", "found"),
     [

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from goplugin.batch import BadFile, Value
+from goplugin.batch import BadFile, BadValue, Value
 from goplugin.batch._document import locate
 from goplugin.batch._mapping import Function, parse_mapping
+from goplugin.batch._value import write_value
+from goplugin.proto import redpanda
 
 
 def made(text: str) -> tuple[Value, dict[str, Value]]:
@@ -59,6 +61,17 @@ def test_what_only_redpanda_connect_understands_is_refused(text: str, message: s
     with pytest.raises(BadFile) as caught:
         made(text)
     assert message in str(caught.value)
+
+
+@pytest.mark.parametrize(("opens", "closes"), [("[", "]"), ('{"a":', "}")])
+def test_a_value_is_nested_as_deep_as_one_may_be_on_the_wire_and_no_deeper(opens: str, closes: str) -> None:
+    payload, _ = made(f"root = {opens * 30}1{closes * 30}")
+    write_value(redpanda.Value(), payload)
+    for levels in (31, 900):
+        with pytest.raises(BadFile, match="got a value nested deeper than that, want at most 30 levels"):
+            made(f"root = {opens * levels}1{closes * levels}")
+    with pytest.raises(BadValue, match="at most 30 levels"):
+        write_value(redpanda.Value(), [payload])
 
 
 @given(st.text(alphabet='root.ab =(){}[]",:1-counter\n#\\', max_size=40))
