@@ -22,10 +22,6 @@ class Caller(Protocol):
         """Call ``callback`` when the call is over; return False if it is already."""
         ...
 
-    def is_active(self) -> bool:
-        """Return whether somebody still waits for the answer."""
-        ...
-
 
 class Calls(Protocol):
     """How the functions of one component are run."""

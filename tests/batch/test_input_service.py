@@ -409,9 +409,6 @@ def test_a_read_that_was_given_up_takes_no_part(cut_up: tuple[Served, Settled]) 
         def add_callback(self, callback: Callable[[], object]) -> bool:
             return False
 
-        def is_active(self) -> bool:
-            return False
-
     assert served.service.read(rp.BatchInputReadRequest(), GaveUp()).error.message == "the host gave this read up"
     assert [text[:1] for text in payloads(served.good(READ))] == [b"c", b"d"]
 
