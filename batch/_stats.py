@@ -1,4 +1,4 @@
-"""What a run has done so far. Each counter is written by one thread; whoever reads may see them a moment apart."""
+"""What a run has done so far. Threads that share a counter write it under a lock; reads may be a moment apart."""
 
 from dataclasses import dataclass, field
 
