@@ -19,6 +19,12 @@ from ._mapping import Mapping, parse_mapping
 Descriptors: TypeAlias = AnyMapping[str, Descriptor]
 LINE_MAX = 65_536
 """Bytes in one line with its delimiter, unless max_buffer_size says otherwise: Redpanda Connect's own default."""
+BUILT_IN: AnyMapping[Kind, frozenset[str]] = {
+    Kind.INPUT: frozenset({"file", "stdin", "generate", "batched"}),
+    Kind.PROCESSOR: frozenset(),
+    Kind.OUTPUT: frozenset({"file", "stdout", "drop"}),
+}
+"""What no plugin is needed for. A plugin that has such a name takes its place."""
 
 _BATCHED_MAX = 10  # inputs within each other: more are a slip, and hundreds exhaust the stack
 
@@ -162,11 +168,12 @@ def parse_input(found: Located, descriptors: Descriptors) -> InputSettings:
         BadFile: there is none such, or its settings are wrong; its ``others`` are the other faults.
     """
     table: dict[str, Callable[[Located], InputSettings | tuple[Descriptor, Config]]] = {
-        **_plugins(descriptors, Kind.INPUT),
         "file": _file_input,
         "stdin": _stdin_input,
         "generate": _generate,
         "batched": lambda settings: _batched(settings, descriptors),
+        # Last, so that a plugin wins: Redpanda Connect's tables overwrite (benthos, internal/bundle/inputs.go, Add).
+        **_plugins(descriptors, Kind.INPUT),
     }
     name, settings = choose(found, table, "input")
     if isinstance(settings, tuple):
@@ -181,10 +188,10 @@ def parse_output(found: Located, descriptors: Descriptors) -> OutputSettings:
         BadFile: there is none such, or its settings are wrong; its ``others`` are the other faults.
     """
     table: dict[str, Callable[[Located], OutputSettings | tuple[Descriptor, Config]]] = {
-        **_plugins(descriptors, Kind.OUTPUT),
         "file": _file_output,
         "stdout": _stdout_output,
         "drop": _drop,
+        **_plugins(descriptors, Kind.OUTPUT),  # last, as above
     }
     name, settings = choose(found, table, "output")
     if isinstance(settings, tuple):

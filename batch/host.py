@@ -1,5 +1,6 @@
 """Batch plugins from the host's side: descriptors, what runs in plugins, and whole pipelines."""
 
+from ._components import BUILT_IN as BUILT_IN
 from ._components import Batched as Batched
 from ._components import DropOutput as DropOutput
 from ._components import FileInput as FileInput
@@ -58,6 +59,7 @@ __all__ = [
     "parse_pipeline",
     "lint",
     "prometheus",
+    "BUILT_IN",
     "InputSettings",
     "FileInput",
     "StdinInput",

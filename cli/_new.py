@@ -9,6 +9,8 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from ..batch import host
+
 _CODE = {
     "processor": '''"""A processor: it gets one message at a time."""
 
@@ -168,7 +170,7 @@ def new(
 
     The plugin is named for the directory. No file that is there is touched: then nothing is written, and the end is 2.
     """
-    name = _name(directory)
+    name = _name(directory, kind)
     files = {
         f"{name}.py": _CODE[kind.value],
         "plugin.yaml": _DESCRIPTOR,
@@ -198,13 +200,15 @@ def new(
     )
 
 
-def _name(directory: str) -> str:
+def _name(directory: str, kind: Kind) -> str:
     """Return the name of a plugin in a directory: what both Python and Redpanda Connect accept."""
     base = os.path.basename(os.path.abspath(directory)).lower()
     name = re.sub(r"[^a-z0-9]+", "_", base).strip("_")
     taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "goplugin"
     if not name[:1].isalpha() or taken:
         _refuse(f"{base!r} is no name for a plugin: want a first letter, and no word or module of Python's own")
+    if name in host.BUILT_IN[host.Kind(kind.value)]:
+        _refuse(f"{base!r} is no name for a plugin: an {kind.value} of that name is built in")
     return name
 
 

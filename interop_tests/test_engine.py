@@ -259,6 +259,16 @@ def test_an_input_that_wants_no_replay_hears_of_a_failure_with_its_reason(tmp_pa
     assert len(re.findall("bad was told: .*no room for it", log)) == 1
 
 
+@pytest.mark.parametrize("host", [Engine, OurHost])
+def test_a_plugin_takes_the_place_of_the_built_in_output_whose_name_it_has(tmp_path: Path, host: type[Engine]) -> None:
+    command = [sys.executable, str(PLUGINS / "batch_lines_out.py")]
+    plugin = describe(tmp_path, "drop", "output", command, {"path": str(tmp_path / "out")})
+    source = {"generate": {"count": 2, "interval": "", "mapping": 'root = "m"'}}
+    code, log = run(pipeline(tmp_path / "pipeline.yaml", source, [], {"drop": {}}), [plugin], host)
+    assert code == 0, log
+    assert lines(tmp_path / "out") == ["m", "m"]
+
+
 def test_the_engine_asks_a_processor_again_and_again_to_take_what_it_refuses(tmp_path: Path) -> None:
     """It gives up after 30 s, in CI after 120."""
     plugin = troubled(tmp_path, "refuse", "processor")

@@ -4,18 +4,22 @@ import pytest
 
 from goplugin.batch import BadFile
 from goplugin.batch._components import (
+    BUILT_IN,
     Batched,
     FileInput,
     FileOutput,
     InputSettings,
     Lines,
     OutputSettings,
+    PluginInput,
+    PluginOutput,
     Policy,
     StdinInput,
     StdoutOutput,
     parse_input,
     parse_output,
 )
+from goplugin.batch._descriptor import Descriptor, Kind
 from goplugin.batch._document import parse_document
 
 FILES = FileInput(paths=("a/*.py", "b"), where="f.yaml:1: file.paths")
@@ -127,3 +131,37 @@ def test_wrong_settings_of_an_output_name_field_got_and_want(text: str, message:
     with pytest.raises(BadFile) as caught:
         parse_output(parse_document(text, "f.yaml"), {})
     assert message in str(caught.value)
+
+
+def plugin(name: str, kind: Kind) -> dict[str, Descriptor]:
+    return {name: Descriptor(name=name, kind=kind, command=("x",), file="plugin.yaml", cwd="/")}
+
+
+def test_a_plugin_takes_the_place_of_the_built_in_input_whose_name_it_has() -> None:
+    for name in BUILT_IN[Kind.INPUT]:
+        plugins = plugin(name, Kind.INPUT)
+        found = parse_input(parse_document(f"{name}: {{}}", "f.yaml"), plugins)
+        assert found == PluginInput(name=name, descriptor=plugins[name], config={})
+    batched = parse_document("batched: {child: {stdin: {}}, policy: {count: 1}}", "f.yaml")
+    inner = parse_input(batched, plugin("stdin", Kind.INPUT))
+    assert isinstance(inner, Batched)
+    assert isinstance(inner.child, PluginInput)
+
+
+def test_a_plugin_takes_the_place_of_the_built_in_output_whose_name_it_has() -> None:
+    for name in BUILT_IN[Kind.OUTPUT]:
+        plugins = plugin(name, Kind.OUTPUT)
+        found = parse_output(parse_document(f"{name}: {{}}", "f.yaml"), plugins)
+        assert found == PluginOutput(name=name, descriptor=plugins[name], config={})
+
+
+def test_a_plugin_of_another_kind_takes_no_built_in_ones_place() -> None:
+    assert parse_output(parse_document("stdout: {}", "f.yaml"), plugin("stdout", Kind.PROCESSOR)) == StdoutOutput()
+
+
+def test_the_names_of_what_is_built_in_are_all_that_are_known_without_plugins() -> None:
+    for kind, parse in ((Kind.INPUT, parse_input), (Kind.OUTPUT, parse_output)):
+        with pytest.raises(BadFile) as caught:
+            parse(parse_document("zz: {}", "f.yaml"), {})
+        assert caught.value.want == f"one of {', '.join(sorted(BUILT_IN[kind]))}"
+    assert BUILT_IN[Kind.PROCESSOR] == frozenset()

@@ -58,6 +58,16 @@ def test_a_directory_whose_name_is_no_plugins_name_is_refused(tmp_path: Path, na
     assert os.listdir(tmp_path) == []
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [("input", "stdin"), ("input", "generate"), ("output", "drop"), ("output", "stdout")]
+)
+def test_a_name_that_is_built_in_is_refused(tmp_path: Path, kind: str, name: str) -> None:
+    done = goplugin(tmp_path, "new", kind, name)
+    assert done.returncode == 2
+    assert done.stderr == f"error: '{name}' is no name for a plugin: an {kind} of that name is built in\n"
+    assert os.listdir(tmp_path) == []
+
+
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = goplugin(tmp_path, "new", "processor", "file/mine")
