@@ -80,9 +80,10 @@ class _Stdout:
     def __init__(self, suffix: bytes) -> None:
         self._suffix = suffix
         try:
-            os.fstat(1)
-        except OSError:
-            raise MachineFault("cannot write to standard output: it is closed") from None
+            os.write(1, b"")
+        except OSError as error:
+            reason = "it is closed" if error.errno == errno.EBADF else error.strerror
+            raise MachineFault(f"cannot write to standard output: {reason}") from None
 
     def write(self, payloads: Iterable[bytes]) -> int:
         data = _joined(payloads, self._suffix)

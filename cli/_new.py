@@ -10,6 +10,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from ..batch import host
+from ._standard import lost
 
 _CODE = {
     "processor": '''"""A processor: it gets one message at a time."""
@@ -198,6 +199,8 @@ def new(
     typer.echo(
         f"{directory} has {article} {kind.value} named {name}. Try it: cd {directory} && goplugin run pipeline.yaml"
     )
+    if (fault := lost()) is not None:
+        typer.echo(f"warning: cannot write to standard output: {fault.strerror}", err=True)
 
 
 def _name(directory: str, kind: Kind) -> str:

@@ -22,6 +22,7 @@ from rich.text import Text
 
 from ..batch import host
 from ..handshake import GoPluginError, MachineFault, Misuse, quoted
+from ._standard import lost
 
 DEFAULT_PLUGINS = ("plugin.yaml", "*.plugin.yaml", "*/plugin.yaml", "plugins/*/plugin.yaml")
 """Where descriptors are looked for, from the pipeline file's directory, unless ``--plugins`` says otherwise."""
@@ -150,6 +151,8 @@ def _run(
     kept.keep(stats, last=True)
     if failure is None or stats.read.messages:
         _sum_up(stats, summary, shown, verbose=verbose)
+    if (fault := lost()) is not None:
+        shown.print(Text.assemble(("warning", "yellow"), f": cannot write the summary: {fault.strerror}"))
     if failure is not None:
         if len(signals) > 1:
             shown.print(Text.assemble(("error: ", "bold red"), f"given up; {stats.lost} messages were not written"))
