@@ -1,10 +1,12 @@
 """`goplugin new`: writes a plugin that runs at once, with its descriptor, a pipeline, a test and a README."""
 
+import builtins
 import keyword
 import os
 import re
 import sys
 from enum import StrEnum
+from importlib.metadata import packages_distributions
 from typing import Annotated, NoReturn
 
 import typer
@@ -153,6 +155,7 @@ $ python3 -m pytest             # tests it, once pytest is installed
 Redpanda Connect loads the same `plugin.yaml`: `redpanda-connect run --rpc-plugins=plugin.yaml pipeline.yaml`, with
 `python3` being one that goplugin is installed for.
 """
+_USED = {"batch", "goplugin", "pytest", "tmp_path"}  # in the files above
 
 
 class Kind(StrEnum):
@@ -207,12 +210,27 @@ def _name(directory: str, kind: Kind) -> str:
     """Return the name of a plugin in a directory: what both Python and Redpanda Connect accept."""
     base = os.path.basename(os.path.abspath(directory)).lower()
     name = re.sub(r"[^a-z0-9]+", "_", base).strip("_")
-    taken = keyword.iskeyword(name) or name in sys.stdlib_module_names or name == "goplugin"
-    if not name[:1].isalpha() or taken:
-        _refuse(f"{base!r} is no name for a plugin: want a first letter, and no word or module of Python's own")
-    if name in host.BUILT_IN[host.Kind(kind.value)]:
-        _refuse(f"{base!r} is no name for a plugin: an {kind.value} of that name is built in")
+    if (why := _objection(name, kind)) is not None:
+        _refuse(f"{base!r} is no name for a plugin: {why}")
     return name
+
+
+def _objection(name: str, kind: Kind) -> str | None:
+    """Return why a plugin, which is a function and a module of its name, cannot have it; None if it can."""
+    if not name[:1].isalpha():
+        return "want a letter first"
+    if name in _USED:
+        return "what is written uses that name for something else"
+    if keyword.iskeyword(name) or name in sys.stdlib_module_names or hasattr(builtins, name):
+        return "Python has a word, a function or a module that is called so"
+    # A program's own directory comes first on its path: google.py there, and protobuf is not found.
+    if name in packages_distributions():
+        return "a module of that name is installed, and the plugin would hide it"
+    if name.startswith("test"):
+        return "pytest would take it for a test"
+    if name in host.BUILT_IN[host.Kind(kind.value)]:
+        return f"an {kind.value} of that name is built in"
+    return None
 
 
 def _refuse(what: str, code: int = 2) -> NoReturn:

@@ -7,6 +7,9 @@ import sysconfig
 from pathlib import Path
 
 import pytest
+import typer
+
+from goplugin.cli._new import Kind, new
 
 GOPLUGIN = os.path.join(sysconfig.get_path("scripts"), "goplugin")
 SOON = 60.0  # seconds for what takes one
@@ -50,11 +53,28 @@ def test_what_is_there_is_never_touched(tmp_path: Path) -> None:
     assert os.listdir(tmp_path / "mine") == ["README.md"]
 
 
-@pytest.mark.parametrize("name", ["123", "class", "json", "---", "goplugin"])
-def test_a_directory_whose_name_is_no_plugins_name_is_refused(tmp_path: Path, name: str) -> None:
-    done = goplugin(tmp_path, "new", "processor", f"./{name}")
-    assert done.returncode == 2
-    assert "is no name for a plugin" in done.stderr
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        ("123", "want a letter first"),
+        ("---", "want a letter first"),
+        *((name, "Python has a word, a function or a module that is called so") for name in (
+            "class", "json", "str", "open", "range", "bytes", "int", "print", "Type")),
+        *((name, "a module of that name is installed, and the plugin would hide it") for name in (
+            "grpc", "google", "yaml", "typing-extensions", "cryptography")),
+        *((name, "what is written uses that name for something else") for name in (
+            "goplugin", "batch", "pytest", "tmp-path")),
+        *((name, "pytest would take it for a test") for name in ("test-it", "tester", "tests")),
+    ],
+)  # fmt: skip
+def test_a_directory_whose_name_is_no_plugins_name_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], name: str, why: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(typer.Exit) as end:
+        new(Kind.OUTPUT, f"./{name}")
+    assert end.value.exit_code == 2
+    assert capsys.readouterr().err == f"error: {name.lower()!r} is no name for a plugin: {why}\n"
     assert os.listdir(tmp_path) == []
 
 
@@ -66,6 +86,14 @@ def test_a_name_that_is_built_in_is_refused(tmp_path: Path, kind: str, name: str
     assert done.returncode == 2
     assert done.stderr == f"error: '{name}' is no name for a plugin: an {kind} of that name is built in\n"
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    "name", ["message", "config", "match", "lines", "number", "batches", "plugin", "conftest", "process", "drop"]
+)
+def test_a_name_that_does_no_harm_is_taken(tmp_path: Path, name: str) -> None:
+    new(Kind.PROCESSOR, str(tmp_path / name))
+    assert (tmp_path / name / f"{name}.py").exists()
 
 
 def test_a_place_that_cannot_be_written_is_told(tmp_path: Path) -> None:
