@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Generator
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from time import monotonic
 from types import FrameType
 from typing import Annotated
@@ -240,6 +240,8 @@ class _Metrics:
                 stream.write(host.prometheus(stats))
             os.replace(beside, self._path)
         except OSError as error:
+            with suppress(OSError):
+                os.unlink(beside)
             what = f"cannot write the metrics {self._path}: {error.strerror}"
             if self._well is None:
                 raise MachineFault(what) from None

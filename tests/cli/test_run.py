@@ -178,6 +178,13 @@ def test_metrics_are_kept_in_a_file_for_prometheus(place: Place) -> None:
     assert done.stderr == "error: cannot write the metrics no/run.prom: No such file or directory\n"
 
 
+def test_metrics_that_cannot_take_their_place_leave_no_other_file_behind(place: Place) -> None:
+    (place.path / "kept").mkdir()
+    done = place.run("p.yaml", "--metrics", "kept")
+    assert (done.returncode, done.stderr) == (1, "error: cannot write the metrics kept: Is a directory\n")
+    assert not list(place.path.glob("kept.*"))
+
+
 OFTEN = """
 from goplugin.cli import _run, main
 _run._METRICS_EVERY = 0.0
