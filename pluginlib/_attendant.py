@@ -108,11 +108,19 @@ class Attendant:
         output.wake_feeder = self._bell.ring
         self._thread = threading.Thread(target=self._run, name="goplugin-attendant", daemon=True)
 
-    def start(self, *, pipe: int | None, watch_parent: bool) -> None:
+    def start(self, pipe: int | None) -> None:
         """Begin. ``pipe`` is non-blocking and belongs to the attendant from now on."""
         self._pipe = pipe
-        self._parent = Parent() if watch_parent else None
         self._thread.start()
+
+    def watch_parent(self) -> None:
+        """Stop the plugin once the process that is its parent now has ended."""
+        parent = Parent()
+
+        def watch(_: float) -> None:
+            self._parent = parent
+
+        self._post(watch)
 
     @property
     def wakeup_descriptor(self) -> int:

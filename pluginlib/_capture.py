@@ -16,7 +16,6 @@ from ..handshake import MachineFault
 from ._output import Output, StderrStream
 
 STDOUT, STDERR = 1, 2
-_PIPE = 64 * 1024  # bytes that a pipe holds
 
 
 class Stdout:
@@ -64,15 +63,6 @@ class Stdout:
             pass
         os.dup2(self._original, STDOUT)
         os.close(self._original)
-
-    def spill(self, descriptor: int) -> None:
-        """Write what is in the pipe, which nobody else reads, to a descriptor, and close it."""
-        try:
-            while data := os.read(self.pipe, _PIPE):
-                os.write(descriptor, data)
-        except OSError:  # empty but held open by a child process, or a stderr that nobody reads
-            pass
-        os.close(self.pipe)
 
 
 class Stderr:

@@ -65,6 +65,18 @@ class Output:
             self._spool.finished = True
             self._wake_reader()
 
+    def spill(self, descriptor: int) -> None:
+        """Write what was kept to a descriptor, for there will be no reader."""
+        reader = self.open(_nobody)
+        with self._changed:  # what is printed meanwhile could go on for ever
+            chunks = list(iter(reader.take, None))
+            reader.close()
+        try:
+            for _, data in chunks:
+                _write(descriptor, data)
+        except OSError:  # nobody reads that, either
+            pass
+
     def take(self, reader: int) -> Chunk | None:
         """Return the next chunk for this reader, if there is one yet."""
         with self._changed:
@@ -124,18 +136,23 @@ class StderrStream(io.RawIOBase):
         return True
 
     def write(self, data: bytes | memoryview, /) -> int:  # type: ignore[override]
-        view = rest = memoryview(data)
+        view = memoryview(data)
         output = self._output
         if output is not None:
             output.write(Channel.STDERR, view)
         else:
-            while rest:
-                rest = rest[os.write(self._descriptor, rest) :]
+            _write(self._descriptor, view)
         return view.nbytes
 
     def fileno(self) -> int:
         # faulthandler and child processes write to a descriptor, and theirs is the host's log.
         return self._descriptor
+
+
+def _write(descriptor: int, data: bytes | memoryview) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(descriptor, rest) :]
 
 
 def _nobody() -> None:

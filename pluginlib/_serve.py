@@ -46,7 +46,8 @@ def serve(
 
     What the program prints reaches the host through GRPCStdio: descriptor 1, with `print`, C code and children, from
     this call on, and ``sys.stderr`` from the handshake on. Descriptor 2 stays the host's log; exceptions that nobody
-    catches are reported there.
+    catches are reported there. While there is no reader, and before the handshake there can be none, the last MiB is
+    kept and what was dropped is counted. Where the start fails, what was kept goes to the host's log.
 
     Args:
         handshake: as the host has it.

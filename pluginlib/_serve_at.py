@@ -59,7 +59,8 @@ def serve_at(
             server.add_insecure_port(target(address))
         except RuntimeError as error:  # all that grpcio says of a failed bind
             raise MachineFault(f"cannot listen at {address.path!r}: {error}") from None
-        attendant.start(pipe=None, watch_parent=True)
+        attendant.start(None)
+        attendant.watch_parent()
         signals = Signals(attendant)
         serving.add(signals)
         try:

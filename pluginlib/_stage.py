@@ -1,8 +1,8 @@
 """All that surrounds a server, the same for both shells: from the plan to the last byte of output.
 
-The order is the point. Descriptor 1 is captured before any code of the author runs; the parent is watched, signals
-are handled, sys.stderr is replaced and the server accepts before the line is out: the host may be faster than the
-next statement.
+The order is the point. Descriptor 1 is captured, and emptied, before any code of the author runs; the parent is
+watched, signals are handled, sys.stderr is replaced and the server accepts before the line is out: the host may be
+faster than the next statement.
 """
 
 import os
@@ -62,6 +62,7 @@ class Stage(Generic[Register]):
         )
         self.attendant = Attendant(life, self.output, on_stop=on_stop, last_rites=self._undo.close)
         self._stdout = Stdout() if owns_process else None
+        self.attendant.start(None if self._stdout is None else self._stdout.pipe)
         self._stderr: Stderr | None = None
         self._signals: Signals | None = None
         self._presented = self._flushed = False
@@ -77,12 +78,10 @@ class Stage(Generic[Register]):
         Raises:
             MachineFault: nobody reads the line.
         """
-        if self._stdout is None:
-            self.attendant.start(pipe=None, watch_parent=False)
-        else:
-            self.attendant.start(pipe=self._stdout.pipe, watch_parent=self._options.leave_with_host)
         self._presented = True
         if self._stdout is not None:
+            if self._options.leave_with_host:
+                self.attendant.watch_parent()
             self._signals = Signals(self.attendant)
             self._stderr = Stderr(self.output)
             # It says what the plugin can do, whether or not the host wants it (server.go:442).
@@ -107,11 +106,10 @@ class Stage(Generic[Register]):
             self._stderr.release()
         if self._stdout is not None:
             self._stdout.release()
-            if self._presented:
-                self.attendant.empty_pipe(max(0.0, within))
-            else:
+            self.attendant.empty_pipe(max(0.0, within))
+            if not self._presented:
                 # The start failed: nobody will ever open StreamStdio, and what was printed may say why.
-                self._stdout.spill(STDERR)
+                self.output.spill(STDERR)
         self.output.finish()
 
     def close(self) -> None:
@@ -127,6 +125,7 @@ class Stage(Generic[Register]):
 
     def leave_to_parent(self) -> None:
         """Give up, in a forked child, what belongs to the process that serves."""
+        self._flushed = True  # what the parent took, it will tell
         if self._signals is not None:
             self._signals.leave_to_parent()
         if self._stderr is not None:

@@ -31,8 +31,8 @@ class Attended:
         self.pipe, self.feed = os.pipe()
         os.set_blocking(self.pipe, False)
 
-    def start(self, *, watch_parent: bool = False) -> "Attended":
-        self.attendant.start(pipe=self.pipe, watch_parent=watch_parent)
+    def start(self) -> "Attended":
+        self.attendant.start(self.pipe)
         return self
 
     def no_more_causes(self) -> bool:
@@ -162,7 +162,7 @@ def test_a_parent_that_is_gone_stops_it_where_the_kernel_does_not_tell(
 ) -> None:
     monkeypatch.setattr(os, "pidfd_open", without_pidfd, raising=False)
     monkeypatch.setattr(_attendant, "PARENT_POLL", 0.01)
-    attended.start(watch_parent=True)
+    attended.start().attendant.watch_parent()
     assert attended.no_more_causes()
     monkeypatch.setattr(os, "getppid", lambda: 1_000_000)
     assert attended.causes.get(timeout=PATIENCE) is Cause.PARENT_GONE
@@ -209,7 +209,7 @@ if sys.argv[1] == "stderr":
             os.write(2, bytes(65536))
     except BlockingIOError:
         os.set_blocking(2, True)
-attendant.start(pipe=None, watch_parent=False)
+attendant.start(None)
 never()
 """
 

@@ -1,6 +1,8 @@
 """Writers and the reader on their own threads: nobody waits for a reader that is not there, or for ever."""
 
+import os
 import sys
+import tempfile
 import threading
 import time
 from io import TextIOWrapper
@@ -8,7 +10,7 @@ from io import TextIOWrapper
 import pytest
 
 from goplugin.pluginlib._output import Output, StderrStream
-from goplugin.pluginlib._spool import CHUNK, LIMIT, Channel, Spool
+from goplugin.pluginlib._spool import CHUNK, LIMIT, PIECE, Channel, Spool
 
 PATIENCE = 20.0
 BIG = b"x" * (3 * LIMIT)
@@ -104,6 +106,31 @@ def test_a_signal_handler_may_print_while_its_thread_prints() -> None:
     reader = output.open(lambda: output.write(Channel.STDERR, b"meanwhile"))
     output.write(Channel.STDOUT, b"x")
     assert {reader.take(), reader.take()} == {(Channel.STDOUT, b"x"), (Channel.STDERR, b"meanwhile")}
+
+
+def test_what_was_kept_is_spilled_in_order_and_nothing_of_it_is_left() -> None:
+    output = Output(Spool())
+    output.write(Channel.STDOUT, BIG)
+    output.write(Channel.STDOUT, b"the end")
+    with tempfile.TemporaryFile() as file:
+        output.spill(file.fileno())
+        file.seek(0)
+        notice, _, rest = file.read().partition(b"\n")
+    assert notice.endswith(b"bytes of output were dropped, nobody read them")
+    assert rest.endswith(b"xthe end")
+    assert LIMIT <= len(rest) <= LIMIT + PIECE
+    assert output.open(lambda: None).take() is None
+
+
+def test_a_spill_that_nobody_takes_raises_nothing_and_no_reader_is_waited_for() -> None:
+    output = Output(Spool(stall=PATIENCE))
+    output.write(Channel.STDOUT, b"hello")
+    read, write = os.pipe()
+    os.close(read)
+    output.spill(write)
+    os.close(write)
+    output.write(Channel.STDOUT, BIG)
+    assert output.crowded() is None
 
 
 def test_the_stream_below_sys_stderr_takes_everything_and_names_descriptor_2() -> None:

@@ -20,7 +20,7 @@ from plugin_process import PATIENCE, PROGRAMS, PluginProcess, Stdio, call, comma
 
 from goplugin.handshake import RUN_BY_HAND, Tcp
 from goplugin.pluginlib import _life
-from goplugin.pluginlib._spool import STALL
+from goplugin.pluginlib._spool import LIMIT, PIECE, STALL
 from goplugin.proto import reflection
 from goplugin.proto.health import CHECK, LIST, WATCH, HealthCheckRequest, HealthCheckResponse, HealthListRequest
 from goplugin.proto.rpc import Method
@@ -219,6 +219,55 @@ def test_what_was_printed_before_a_failed_start_is_in_the_log(shell: str) -> Non
     assert process.stderr() == b""
     setup = '{"do": "say_and_leave", "text": "no licence", "code": 1}'
     assert refused("--shell", shell, "--setup", setup).stderr() == b"no licence\n"
+
+
+@pytest.mark.parametrize("action", ["line", "child_line"])
+def test_what_a_plugin_prints_before_it_serves_may_be_more_than_a_pipe_holds(shell: str, action: str) -> None:
+    setup = json.dumps({"do": action, "size": 500_000})
+    with PluginProcess("--shell", shell, "--setup", setup) as process:
+        stdio = Stdio(process.ready().channel)
+        stdio.until(b"x\n")
+        assert (len(stdio.out), bytes(stdio.err)) == (500_001, b"")
+
+
+def test_of_what_a_plugin_prints_before_it_serves_the_end_is_kept_and_the_rest_counted(shell: str) -> None:
+    setup = json.dumps({"do": "line", "size": 10_000_000})
+    with PluginProcess("--shell", shell, "--setup", setup) as process:
+        stdio = Stdio(process.ready().channel)
+        stdio.until(b"x\n")
+    notice, _, rest = bytes(stdio.err).partition(b"\n")
+    assert rest == b""
+    dropped = int(notice.removeprefix(b"goplugin: ").removesuffix(b" bytes of output were dropped, nobody read them"))
+    assert dropped + len(stdio.out) == 10_000_001
+    assert LIMIT <= len(stdio.out) <= LIMIT + PIECE
+
+
+def test_a_start_that_fails_tells_all_that_was_printed_in_order(shell: str) -> None:
+    setup = json.dumps({"do": "count_and_leave", "lines": 20_000, "code": 1})
+    process = refused("--shell", shell, "--setup", setup)
+    assert process.stderr() == b"".join(b"line %d\n" % number for number in range(20_000))
+
+
+FORKS = """
+import os, sys
+from goplugin.handshake import Handshake
+from goplugin.pluginlib._options import Options
+from goplugin.pluginlib._stage import staged
+
+handshake = Handshake(cookie_key="TEST_COOKIE", cookie_value="yes")
+options = Options(None, None, 1, (), 0, False, False, None)
+with staged(handshake, {"program": print}, None, options, print):
+    print("x" * 500_000)  # more than a pipe holds, so some has been taken
+    if os.fork() == 0:
+        sys.exit(0)
+    os.wait()
+    sys.exit(3)
+"""
+
+
+def test_a_child_that_was_forked_before_the_start_failed_tells_nothing_of_its_parents() -> None:
+    run = subprocess.run([sys.executable, "-c", FORKS], env=environment(), capture_output=True, timeout=PATIENCE)
+    assert (run.returncode, len(run.stderr), run.stdout) == (3, 500_001, b"")
 
 
 # The services that every plugin has

@@ -34,6 +34,11 @@ def count(lines: int) -> None:
         print("line", number)
 
 
+def count_and_leave(lines: int, code: int) -> None:
+    count(lines)
+    sys.exit(code)
+
+
 def write(text: str) -> None:
     os.write(1, text.encode())
 
@@ -46,6 +51,10 @@ def puts(text: str) -> None:
 
 def child(text: str) -> None:
     subprocess.run([sys.executable, "-c", f"print({text!r})"], check=True, timeout=60)
+
+
+def child_line(size: int) -> None:
+    subprocess.run([sys.executable, "-c", f"print('x' * {size})"], check=True, timeout=60)
 
 
 def child_holding_stdout(seconds: float) -> int:
@@ -149,9 +158,11 @@ _ACTIONS: dict[str, Callable[..., Any]] = {
         say_twice,
         say_and_leave,
         count,
+        count_and_leave,
         write,
         puts,
         child,
+        child_line,
         child_holding_stdout,
         forked,
         line,
