@@ -7,7 +7,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from ..handshake import Line, PluginEnvironment, TlsRefused
-from ..transport import Carrier, PlainCarrier, Side, TlsConfig, network_of
+from ..transport import SCRIBE, Carrier, PlainCarrier, Side, TlsConfig, network_of
 from ._hclog import legible
 
 if TYPE_CHECKING:
@@ -118,4 +118,4 @@ class Security:
             on_refusal()
         else:
             level = logging.DEBUG if error.is_loss else logging.WARNING
-            self._logger.log(level, "a connection was refused: %s", error)
+            SCRIBE.log(self._logger, level, "a connection was refused: %s", error)

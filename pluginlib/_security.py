@@ -5,7 +5,7 @@ from time import time
 from typing import TYPE_CHECKING
 
 from ..handshake import HostFault, PluginEnvironment
-from ..transport import Carrier, PlainCarrier, Side
+from ..transport import SCRIBE, Carrier, PlainCarrier, Side
 from ._options import Options
 
 if TYPE_CHECKING:
@@ -58,4 +58,4 @@ def _tls(asked: PluginEnvironment, options: Options) -> "tuple[MutualTls | OwnTl
 def refused(error: "PeerRefused") -> None:
     """Log that a connection was refused. For relays, on their thread."""
     level = logging.DEBUG if error.is_loss else logging.WARNING
-    _log.log(level, "a connection was refused: %s", error, extra={"refusal": error.refusal.name.lower()})
+    SCRIBE.log(_log, level, "a connection was refused: %s", error, extra={"refusal": error.refusal.name.lower()})

@@ -21,6 +21,7 @@ from ._options import CHANNEL_OPTIONS as CHANNEL_OPTIONS
 from ._options import MESSAGE_MAX as MESSAGE_MAX
 from ._options import SERVER_OPTIONS as SERVER_OPTIONS
 from ._options import server_arguments as server_arguments
+from ._scribe import SCRIBE as SCRIBE
 from ._sockets import PATH_MAX as PATH_MAX
 from ._sockets import PrivateDirectory as PrivateDirectory
 from ._sockets import share_with as share_with
@@ -36,6 +37,7 @@ __all__ = [
     "CHANNEL_OPTIONS",
     "MESSAGE_MAX",
     "PATH_MAX",
+    "SCRIBE",
     "SERVER_OPTIONS",
     "Announcement",
     "Broker",

@@ -29,6 +29,7 @@ from ._listener import Listener, Network, Server, accepting
 from ._opening import WITHIN, Opening, Pair, dialled, from_grpcio, let_in, prompt, resolved, secured
 from ._reactor import REACTOR, READ, Timer
 from ._relay import Acceptor, DialRelay, Refused, Relay, close_all, tell_late
+from ._scribe import SCRIBE
 from ._streams import MuxSession, MuxStream
 from ._tls import MutualTls, OwnTls, PeerRefused, Refusal, Tls
 from .yamux import CannotOpen, SessionLost
@@ -67,7 +68,7 @@ class Multiplexer:
         asked: the socket directory, group and port range of the plugin's one socket.
         network: None for the usual one of the system.
         tls: for both directions, inside of each stream; None for plain text.
-        refused: told of each peer that was not let in, or did not let us in, on the reactor's thread: it must be quick.
+        refused: told of each peer that was not let in, or did not let us in, on the reactor's thread, as a relay's.
         lost: called when there is a ``loss``, as above.
         known: asked, in a host and on that thread, whether a connection leads to the plugin.
     """
@@ -152,6 +153,7 @@ class Multiplexer:
         REACTOR.call(lambda: self._leave(max(0.0, limit - monotonic())))
         if not REACTOR.is_current() and not self._over.wait(within + _ENDING):
             tell_late(within + _ENDING)
+        SCRIBE.finish()
 
     @property
     def loss(self) -> GoPluginError | None:
@@ -293,9 +295,8 @@ class Multiplexer:
         if not self._warned and not self._parted:
             self._warned = True
             what = "without a knock" if id is None else f"for the brokered connection {id}, which is closed"
-            _logger.warning(
-                "refused a stream that the %s opened %s; more of them go unmentioned", self.other.value, what
-            )
+            told = "refused a stream that the %s opened %s; more of them go unmentioned"
+            SCRIBE.log(_logger, logging.WARNING, told, self.other.value, what)
         stream.close()
 
     def _welcome(self, session: MuxSession, stream: MuxStream, served: _Served) -> Steps[Pair]:

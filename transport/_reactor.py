@@ -16,6 +16,7 @@ from contextlib import ExitStack
 from time import monotonic
 
 from ..handshake import MachineFault
+from ._scribe import SCRIBE
 
 _logger = logging.getLogger("goplugin.transport")
 
@@ -139,6 +140,7 @@ class Reactor:
         self._ear.recv(64)
 
     def _run(self) -> None:
+        SCRIBE.hurry()
         while True:
             self._busy = False
             with self._lock:
@@ -160,8 +162,9 @@ class Reactor:
                     continue  # forgotten a moment ago, in the callback of another
                 try:
                     ready(events)
-                except Exception:  # a mistake of ours must not end the other connections
-                    _logger.exception("a relayed connection failed in a way that it should not")
+                except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the other connections
+                    what = "a relayed connection failed in a way that it should not"
+                    SCRIBE.log(_logger, logging.ERROR, what, error=error)
                     self.forget(sock)
             self._run_timers()
 
@@ -191,8 +194,8 @@ class Reactor:
     def _run_job(self, job: Callable[[], object]) -> None:
         try:
             job()
-        except Exception:  # as above
-            _logger.exception("a job of the relay failed in a way that it should not")
+        except Exception as error:  # noqa: BLE001 - as above
+            SCRIBE.log(_logger, logging.ERROR, "a job of the relay failed in a way that it should not", error=error)
 
 
 REACTOR = Reactor()

@@ -24,6 +24,7 @@ from ._inner import InnerListener, InnerServer
 from ._joint import Joint
 from ._opening import WITHIN, Opening, Pair, dialled, from_grpcio, let_in, prompt, resolved, secured
 from ._reactor import REACTOR, READ, Timer
+from ._scribe import SCRIBE
 from ._tls import PeerRefused, Refusal, Tls, explained
 
 _logger = logging.getLogger("goplugin.transport")
@@ -39,7 +40,7 @@ _ACCEPTS = 64  # connections accepted in one go; a flood of them must not hold t
 _DROPPING = 2.0  # seconds for the thread to drop what is left; it takes microseconds, unless the machine is busy
 
 Refused = Callable[[PeerRefused], object]
-"""Told of each connection that was refused, on the relay's thread: it must be quick."""
+"""Told of each connection that was refused, on the relay's thread: it must be quick, and log by ``SCRIBE``."""
 
 _relays: "weakref.WeakSet[Relay]" = weakref.WeakSet()
 
@@ -127,11 +128,12 @@ class Relay:
                 case PeerRefused():
                     self._refused(outcome)
                 case GoPluginError():
-                    _logger.warning("a connection was not made: %s", outcome)
+                    SCRIBE.log(_logger, logging.WARNING, "a connection was not made: %s", outcome)
                 case OSError():
-                    _logger.warning("a connection within this process failed: %s", outcome)
+                    SCRIBE.log(_logger, logging.WARNING, "a connection within this process failed: %s", outcome)
                 case Exception():
-                    _logger.error("a connection failed in a way that it should not", exc_info=outcome)
+                    what = "a connection failed in a way that it should not"
+                    SCRIBE.log(_logger, logging.ERROR, what, error=outcome)
                 case left, right:
                     self._join(left, right)
 
@@ -150,7 +152,7 @@ class Relay:
             if refusal is not None:
                 self._refused(refusal)
             elif error is not None:
-                _logger.debug("a relayed connection was lost: %s", error)
+                SCRIBE.log(_logger, logging.DEBUG, "a relayed connection was lost: %s", error)
 
         joint = Joint(REACTOR, left, right, over)
         self._joints.add(joint)
@@ -250,17 +252,16 @@ class Acceptor:
             except ConnectionAbortedError:
                 continue
             except OSError as error:  # out of descriptors or memory, mostly; a network says what ails it here, too
-                _logger.warning("cannot accept a connection now: %s", error.strerror)
+                SCRIBE.log(_logger, logging.WARNING, "cannot accept a connection now: %s", error.strerror)
                 REACTOR.watch(self._listener, 0, self._accept)
                 REACTOR.later(_STARVED, self._listen)
                 return
             try:
                 self._take(sock)
-            except Exception as error:  # whatever becomes of one connection, the next is accepted
+            except Exception as error:  # noqa: BLE001 - whatever becomes of one, the next is accepted
                 expected = isinstance(error, OSError)  # macOS refuses to set up what was reset meanwhile
-                _logger.log(
-                    logging.DEBUG if expected else logging.ERROR, "an accepted connection failed", exc_info=error
-                )
+                level = logging.DEBUG if expected else logging.ERROR
+                SCRIBE.log(_logger, level, "an accepted connection failed", error=error)
                 REACTOR.forget(sock)
                 sock.close()
 

@@ -1,11 +1,15 @@
 """Directories and modes that keep a plugin's sockets private. Creates and removes them, and knocks; never binds."""
 
+import logging
 import os
 import stat
 import sys
 from collections.abc import Mapping
 
 from ..handshake import UNIX_PATH_MAX, HostFault, MachineFault, Unix
+from ._scribe import SCRIBE
+
+_logger = logging.getLogger("goplugin.transport")
 
 PATH_MAX = UNIX_PATH_MAX if sys.platform == "linux" else 103  # sun_path without its NUL; BSD and macOS have 104 bytes
 _SHORT = "/tmp"  # noqa: S108 - where a socket goes when TMPDIR is too long for one; inside it only a 0700 directory
@@ -118,10 +122,9 @@ class PrivateDirectory:
         try:
             self._remove()
         except OSError as error:
-            import logging
-
-            logger = logging.getLogger("goplugin.transport")
-            logger.warning("the directory for sockets %s stays behind: %s", self.path, error.strerror)
+            SCRIBE.log(
+                _logger, logging.WARNING, "the directory for sockets %s stays behind: %s", self.path, error.strerror
+            )
 
     def _remove(self) -> None:
         try:

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from time import monotonic
 
 from ._reactor import READ, WRITE, Reactor, Timer
+from ._scribe import SCRIBE
 from .yamux import (
     Data,
     Ended,
@@ -282,8 +283,9 @@ class MuxSession:
         for stream in stirred:
             try:
                 stream.run()
-            except Exception:  # a mistake of ours must not end the other streams
-                _logger.exception("a multiplexed stream failed in a way that it should not")
+            except Exception as error:  # noqa: BLE001 - a mistake of ours must not end the other streams
+                what = "a multiplexed stream failed in a way that it should not"
+                SCRIBE.log(_logger, logging.ERROR, what, error=error)
                 stream.close()
         if not self._ended:
             self._flush()

@@ -8,6 +8,7 @@ from ._carrier import CLOSE_WITHIN, Route
 from ._inner import InnerServer
 from ._listener import Listener, Network, Server, accepting, binding, listen
 from ._relay import Refused, Relay, close_all, dial, serve
+from ._scribe import SCRIBE
 from ._target import target
 from ._tls import MutualTls, OwnTls
 
@@ -74,3 +75,4 @@ class TlsCarrier:
     def close(self, within: float = CLOSE_WITHIN) -> None:
         """Wait until what was sent has been carried away, at most ``within`` seconds, and drop the rest."""
         close_all(self._relays, within)
+        SCRIBE.finish()

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from foreign_certificates import Foreign, context
+from stuck_handler import held_up
 
 from goplugin.handshake import HandshakeRefused, Line, Misuse, PluginEnvironment, Unix
 from goplugin.hostlib._security import Security
@@ -83,6 +84,11 @@ def test_the_first_refusal_ends_the_start_and_later_ones_are_logged(caplog: pyte
         (logging.DEBUG, f"a connection was refused: the peer {Refusal.UNREACHABLE.value}"),
         (logging.WARNING, f"a connection was refused: the peer {Refusal.NO_TLS.value}"),
     ]
+
+
+def test_a_log_handler_that_is_stuck_does_not_hold_up_the_relay() -> None:
+    security = Security(True, None, LOGGER)
+    assert not held_up(LOGGER.name, lambda: security.refused(PeerRefused(Refusal.NO_TLS)))
 
 
 def test_after_the_start_a_refusal_is_only_logged() -> None:

@@ -6,6 +6,7 @@ import time
 
 import pytest
 from foreign_certificates import Foreign, context
+from stuck_handler import held_up
 
 from goplugin.handshake import Misuse, PluginEnvironment
 from goplugin.pluginlib._options import Options, OwnTls, TestMode
@@ -94,3 +95,7 @@ def test_who_is_refused_is_logged(refusal: Refusal, level: int, caplog: pytest.L
     [record] = caplog.records
     assert (record.levelno, record.getMessage()) == (level, f"a connection was refused: the peer {refusal.value}")
     assert vars(record)["refusal"] == refusal.name.lower()
+
+
+def test_a_log_handler_that_is_stuck_does_not_hold_up_the_relay() -> None:
+    assert not held_up("goplugin.pluginlib", lambda: refused(PeerRefused(Refusal.NO_TLS)))

@@ -26,6 +26,8 @@ import grpc
 import psutil
 import pytest
 
+from goplugin.transport import SCRIBE
+
 PATIENCE = 5.0  # seconds: grpc closes its sockets and ends its threads in the background
 PR_SET_CHILD_SUBREAPER = 36
 
@@ -136,6 +138,7 @@ def nothing_left(
     _adopt_orphans(True)
     try:
         yield directory
+        SCRIBE.finish(PATIENCE)  # what is told later has frames, too
         for record in caplog.get_records("call"):
             record.exc_info = None  # pytest keeps it, and with it the frames that hold servers and channels
         request.node.funcargs.clear()  # pytest would hold servers until later, and they their descriptors

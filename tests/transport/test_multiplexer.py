@@ -22,6 +22,7 @@ from leftovers import warm_grpc as warm_grpc
 from goplugin.handshake import HostDialTimeout, HostFault, Misuse, PluginDialTimeout, PluginEnvironment, PluginFault
 from goplugin.transport import Broker, Knock, Side, Stream, _multiplexer, aio
 from goplugin.transport._reactor import REACTOR, READ
+from goplugin.transport._scribe import SCRIBE
 from goplugin.transport._streams import MuxStream
 from goplugin.transport.multiplex import Multiplexer
 from goplugin.transport.tls import Identity, MutualTls, PeerRefused, Refusal
@@ -338,6 +339,7 @@ def test_a_stream_without_a_knock_is_refused_by_the_host(pair: Pair, caplog: pyt
     for _ in range(3):
         REACTOR.call(lambda: watch_loss(session.open(lambda: None), lost))
         assert lost.get(timeout=PATIENCE)
+    assert SCRIBE.finish(PATIENCE)
     assert [record.message for record in caplog.records] == [
         "refused a stream that the plugin opened without a knock; more of them go unmentioned"
     ]

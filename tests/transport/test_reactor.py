@@ -11,9 +11,11 @@ from queue import SimpleQueue
 import pytest
 from leftovers import nothing_left as nothing_left
 from leftovers import warm_grpc as warm_grpc
+from stuck_handler import stuck
 
 from goplugin.handshake import MachineFault
 from goplugin.transport._reactor import READ, WRITE, Reactor
+from goplugin.transport._scribe import SCRIBE
 
 PATIENCE = 10.0
 
@@ -248,7 +250,17 @@ def test_a_mistake_in_a_callback_is_logged_and_ends_nothing_else(
         its_other.send(b"x")
         assert told.wait(PATIENCE)
         assert gone()
+        assert SCRIBE.finish(PATIENCE)
     assert [record.exc_info is not None for record in caplog.records] == [True] * 3
+
+
+def test_a_log_handler_that_is_stuck_holds_up_nothing(reactor: Reactor) -> None:
+    with stuck("goplugin.transport") as handler:
+        reactor.call(lambda: 1 // 0)
+        assert handler.entered.wait(PATIENCE)
+        on(reactor, lambda: None)
+        assert not handler.let_go.is_set()
+        assert handler.told == []
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ from tls_peers import (
 )
 
 from goplugin.handshake import Address, MachineFault, Tcp, Unix
-from goplugin.transport import CHANNEL_OPTIONS
+from goplugin.transport import CHANNEL_OPTIONS, SCRIBE
 from goplugin.transport.tls import (
     DialRelay,
     Identity,
@@ -620,6 +620,7 @@ def test_whatever_keeps_a_connection_from_being_accepted_the_next_is(
         patched.setattr(socket.socket, "accept", failing)
         outer = connect_tls(relay.address, GO)
     close(outer, relay.inner.accept())
+    assert SCRIBE.finish(PATIENCE)
     assert caplog.text.count(f"cannot accept a connection now: {error.strerror}") == 2
 
 
@@ -639,6 +640,7 @@ def test_a_connection_that_cannot_be_set_up_is_dropped_and_the_next_is_accepted(
     with connect(relay.address) as dropped:
         assert ends(dropped)
     close(connect_tls(relay.address, GO), relay.inner.accept())
+    assert SCRIBE.finish(PATIENCE)
     assert ("an accepted connection failed" in caplog.text) is isinstance(error, ZeroDivisionError)
 
 

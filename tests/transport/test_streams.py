@@ -18,6 +18,7 @@ from goplugin.transport import _streams, yamux
 from goplugin.transport._endpoints import SocketEndpoint
 from goplugin.transport._joint import Joint
 from goplugin.transport._reactor import READ, WRITE, Reactor
+from goplugin.transport._scribe import SCRIBE
 from goplugin.transport._streams import MuxSession, MuxStream
 from goplugin.transport.yamux import WINDOW, CannotOpen, PeerFault, PeerGone, PeerSilent, Session, SessionLost
 
@@ -340,6 +341,7 @@ def test_a_mistake_in_one_stream_is_logged_and_ends_neither_the_others_nor_the_s
     accepted.sendall(b"y")
     assert other.recv(1) == b"y"
     assert client.run(lambda: client.session.streams) == 1
+    assert SCRIBE.finish(PATIENCE)
     assert [record.exc_info is not None for record in caplog.records] == [True]
     for sock in (other, accepted, server.accept()):
         sock.close()
@@ -357,6 +359,7 @@ def test_a_mistake_in_the_session_ends_it_for_all(
     peer.sock.sendall(b"x")
     assert side.over.get(timeout=PATIENCE) is None
     assert side.run(lambda: stream.gone)  # after the reactor has logged it
+    assert SCRIBE.finish(PATIENCE)
     assert [record.exc_info is not None for record in caplog.records] == [True]
 
 
