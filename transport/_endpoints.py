@@ -25,6 +25,7 @@ ANSWERS_MAX = 64 * 1024
 
 T = TypeVar("T")
 
+_NOTHING = memoryview(b"")
 # Belongs to the reactor's thread: one read fills it, and it is empty again before the next.
 _sealed = memoryview(bytearray(CHUNK))
 
@@ -38,7 +39,10 @@ class Watchable(Protocol):
 
 
 class Endpoint(Watchable, Protocol):
-    """One end of a byte stream. Errors are OSErrors, after which only ``close`` makes sense."""
+    """One end of a byte stream. Errors are OSErrors.
+
+    ``BrokenPipeError`` and ``ConnectionResetError`` end one direction; after any other only ``close`` makes sense.
+    """
 
     @property
     def ended(self) -> bool:
@@ -126,7 +130,8 @@ class SocketEndpoint:
 
     def finish(self) -> None:
         """Shut the socket down for sending."""
-        self._sock.shutdown(socket.SHUT_WR)
+        with suppress(OSError):  # ENOTCONN of one that was reset
+            self._sock.shutdown(socket.SHUT_WR)
 
     def watch(self, events: int, ready: Callable[[int], object]) -> None:
         """Tell the reactor, where anything has changed."""
@@ -147,7 +152,7 @@ class TlsFilter:
         self._below, self._tls = below, tls
         self._incoming, self._outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         self._session = tls.session(self._incoming, self._outgoing)
-        self._leftover = memoryview(b"")  # sealed, but not taken by the endpoint below
+        self._leftover = _NOTHING  # sealed, but not taken by the endpoint below
         self._finishing = False
         self.ended = False
 
@@ -202,23 +207,20 @@ class TlsFilter:
             self._say_why()
             raise
         if self._outgoing.pending:  # an answer to a KeyUpdate, say
-            self._flush()
+            with suppress(ConnectionError):  # who wants no answer has still said what was received
+                self._flush()
             if self._outgoing.pending > ANSWERS_MAX:
                 raise ConnectionAbortedError("the TLS peer asks and asks and reads no answers")
         return count
 
     def send(self, data: memoryview) -> int:
-        """Seal and send; what is sealed counts as taken."""
-        try:
-            if self.unsent:
-                self._flush()
-            if self.unsent or not data:
-                return 0
-            taken = self._session.write(data)
+        """Seal and send; what is sealed counts as taken. Of a peer that hangs up, its alert is still to be received."""
+        if self.unsent:
             self._flush()
-        except ConnectionError:
-            self._hear_why()
-            raise
+        if self.unsent or not data:
+            return 0
+        taken = self._session.write(data)
+        self._flush()
         return taken
 
     def finish(self) -> None:
@@ -244,13 +246,6 @@ class TlsFilter:
         with suppress(ConnectionError):
             self._flush()
 
-    def _hear_why(self) -> None:
-        """Raise the peer's alert, where it sent one before it closed: that tells more than the broken pipe does."""
-        with suppress(ConnectionError, ssl.SSLWantReadError, ssl.SSLZeroReturnError):
-            self._fill()
-            while self._session.read(CHUNK):
-                pass
-
     def _fill(self) -> None:
         count = self._below.receive(_sealed)
         if count:
@@ -263,7 +258,12 @@ class TlsFilter:
         while self.unsent:
             if not self._leftover:
                 self._leftover = memoryview(self._outgoing.read())
-            taken = self._below.send(self._leftover)
+            try:
+                taken = self._below.send(self._leftover)
+            except ConnectionError:
+                self._leftover = _NOTHING  # nor will anybody take the rest
+                self._outgoing.read()
+                raise
             self._leftover = self._leftover[taken:]
             if self._leftover:
                 return

@@ -6,54 +6,84 @@ from ._endpoints import CHUNK, RECORD_MAX, Endpoint
 from ._reactor import READ, WRITE, Reactor, Timer
 
 LINGER = 10.0
-"""Seconds, up to twice as many, for a side to take the last bytes of the other, once that is gone."""
+"""Seconds, up to twice as many, for a side to take the last bytes of the other, and to end, once that is gone."""
 
 _NOTHING = memoryview(b"")
 _opened = memoryview(bytearray(CHUNK + RECORD_MAX))  # where every way of every joint receives, one at a time
 
 
 class _Way:
-    """One direction of a joint. It reads on only when the sink has taken everything before."""
+    """One direction of a joint. It reads on only when the sink has taken everything before.
+
+    Attributes:
+        cut: whether the sink takes nothing more. What comes then is dropped, until the source has ended: closed with
+            something unread, that would lose what its own other side has still to receive.
+        finished: whether the source has ended, or was reset, and all of it was carried.
+        error: by which it was cut or finished, where it was by one.
+    """
 
     def __init__(self, source: Endpoint, sink: Endpoint) -> None:
         self.source, self.sink = source, sink
         self.pending = _NOTHING
         self.carried = False
-        self.finished = False
+        self.cut = self.finished = False
+        self.error: OSError | None = None
 
     @property
     def stuck(self) -> bool:
         """Whether the sink does not take what there is."""
-        return bool(self.pending) or self.sink.unsent
+        return not self.cut and (bool(self.pending) or self.sink.unsent)
 
     def pull(self) -> None:
         """Carry what one read brings."""
         if self.stuck or self.finished:
             return
-        count = self.source.receive(_opened)
-        if count:
+        try:
+            count = self.source.receive(_opened)
+        except ConnectionResetError as error:
+            self.error = self.error or error
+            self._finish()
+            return
+        if count and not self.cut:
             self.carried = True
-            taken = self.sink.send(_opened[:count])
+            taken = self._send(_opened[:count])
             if taken < count:
                 self.pending = memoryview(bytes(_opened[taken:count]))
-        self._finish()
+        if self.source.ended and not self.pending:
+            self._finish()
 
     def push(self) -> None:
         """Carry what an earlier read brought."""
         if self.sink.unsent:
-            self.sink.send(_NOTHING)
+            self._send(_NOTHING)
         if self.pending:
-            self.pending = self.pending[self.sink.send(self.pending) :]
-        self._finish()
+            self.pending = self.pending[self._send(self.pending) :]
+        if self.source.ended and not self.pending and not self.finished:
+            self._finish()
+
+    def _send(self, data: memoryview) -> int:
+        try:
+            return self.sink.send(data)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self._cut(error)
+            return len(data)
 
     def _finish(self) -> None:
-        if self.source.ended and not self.pending and not self.finished:
-            self.finished = True
-            self.sink.finish()
+        self.finished = True
+        if not self.cut:
+            try:
+                self.sink.finish()
+            except (BrokenPipeError, ConnectionResetError) as error:
+                self._cut(error)
+
+    def _cut(self, error: OSError) -> None:
+        self.cut, self.pending, self.error = True, _NOTHING, self.error or error
 
 
 class Joint:
-    """Carries bytes between two endpoints, which it owns, until both have ended or either fails.
+    """Carries bytes between two endpoints, which it owns, until both have ended.
+
+    One that hangs up ends only the way to it: what it said before is carried to the other.
 
     Args:
         over: called once, with the error where there was one.
@@ -104,8 +134,6 @@ class Joint:
                 back.push()
             if events & READ:
                 out.pull()
-                if self._gone_first is None and out.source.ended:
-                    self._gone_first = out
             self._settle()
         except OSError as error:
             self._gone_first = self._gone_first or self._back
@@ -116,28 +144,37 @@ class Joint:
 
     def _settle(self) -> None:
         there, back = self._there, self._back
-        stuck = there.stuck or back.stuck
-        if there.finished and back.finished and not stuck:
-            self.close()
-            return
-        flowing = not stuck and not there.finished and not back.finished
+        stuck, error = there.stuck or back.stuck, there.error or back.error
+        flowing = not stuck and error is None and not there.finished and not back.finished
         if flowing and self._flowing:
             return  # nothing has changed, as for nearly every read
         self._flowing = flowing
+        if self._gone_first is None:
+            self._gone_first = back if _gone(back, there) else there if _gone(there, back) else None
+        if (there.cut and back.cut) or (there.finished and back.finished and not stuck):
+            self.close(error)
+            return
         self._left.watch(_events(there, back), self._left_ready)
         self._right.watch(_events(back, there), self._right_ready)
         # A way that is stuck reads no more, and so would never learn that its source is gone.
-        if self._look is None and stuck:
+        if self._look is None and (stuck or error is not None):
             self._look = self._reactor.later(LINGER, self._look_after)
 
     def _look_after(self) -> None:
         self._look = None
-        gone = any(way.stuck and (way.source.ended or way.source.gone) for way in (self._there, self._back))
+        gone = any(
+            way.cut or (way.stuck and (way.source.ended or way.source.gone)) for way in (self._there, self._back)
+        )
         if gone and self._warned:
             self.close(TimeoutError("the last bytes were not taken"))
             return
         self._warned = gone
         self._settle()
+
+
+def _gone(out: _Way, back: _Way) -> bool:
+    """Return whether an endpoint has ended, or takes nothing more, given the ways out of it and back to it."""
+    return out.source.ended or out.finished or back.cut
 
 
 def _events(out: _Way, back: _Way) -> int:

@@ -47,8 +47,9 @@ def victim(directory: str, protected: bool) -> None:
 
     def serve_inside() -> None:
         while True:
-            sock = inner.accept()
-            sock.send(SERVED)
+            with inner.accept() as sock, suppress(ConnectionError):
+                sock.send(SERVED)
+                sock.recv(1)  # until the end, as grpcio does
 
     far = listening(Unix(os.path.join(directory, "far")))
     dialled = dial(Unix(os.path.join(directory, "far")), mutual.client, refused.append, {"TMPDIR": directory})

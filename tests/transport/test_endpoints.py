@@ -166,21 +166,44 @@ def test_an_end_without_close_notify_is_a_lost_connection() -> None:
         drained(server)
 
 
-def test_an_alert_that_came_before_the_loss_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def broken(_: memoryview) -> int:
+    raise BrokenPipeError
+
+
+def test_what_the_peer_said_before_it_hung_up_is_still_received(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, one, client, other = met()
+    server.send(memoryview(b"last words"))
+    move(one, other)
+    other.room = 0
+    client.send(memoryview(b"unsent"))
+    monkeypatch.setattr(other, "send", broken)
+    with pytest.raises(BrokenPipeError):
+        client.send(memoryview(b""))
+    assert seen(client, other) == (False, 0)
+    assert drained(client) == b"last words"
+
+
+def test_an_answer_that_nobody_takes_any_more_costs_nothing_that_was_received(monkeypatch: pytest.MonkeyPatch) -> None:
+    server, one, client, other = met()
+    monkeypatch.setattr(one, "send", broken)
+    for _ in range(2):  # OpenSSL answers the first with the second
+        ask_for_a_new_key(client)
+        client.send(memoryview(b"last words"))
+        move(other, one)
+        assert drained(server) == b"last words"
+
+
+def test_an_alert_that_came_before_the_loss_is_received_after_it(monkeypatch: pytest.MonkeyPatch) -> None:
     server, one, client, other = met()
     one.arrived += b"\x17\x03\x03\x00\x20" + bytes(32)
     with pytest.raises(ssl.SSLError, match=r"BAD_RECORD_MAC|DECRYPTION_FAILED"):
         drained(server)
-
-    def broken(_: memoryview) -> int:
-        raise BrokenPipeError
-
+    assert move(one, other)
     monkeypatch.setattr(other, "send", broken)
     with pytest.raises(BrokenPipeError):
-        client.send(memoryview(b"nothing came"))
-    assert move(one, other)
+        client.send(memoryview(b"into the void"))
     with pytest.raises(ssl.SSLError, match="ALERT_BAD_RECORD_MAC"):
-        client.send(memoryview(b"the alert came"))
+        drained(client)
 
 
 def test_closing_and_being_gone_are_those_of_the_endpoint_below() -> None:

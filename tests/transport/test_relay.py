@@ -228,6 +228,20 @@ def test_the_end_comes_after_all_that_was_sent_before_it(served: Serving) -> Non
         sending.result(PATIENCE)
 
 
+def test_last_words_reach_a_peer_that_goes_on_speaking(served: Serving) -> None:
+    """As HTTP/2 peers do while they read: grpcio, which has closed, hears nothing of it."""
+    outer, inner = served().pair()
+    with outer:
+        data = random.Random(6).randbytes(350_000)
+        inner.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * len(data))
+        inner.sendall(data)
+        inner.close()
+        outer.sendall(b"more of it, please")
+        assert receive(outer, len(data)) == data
+        outer.sendall(b"and more")
+        assert ends_properly(outer)
+
+
 def no_delay(peer: tuple[str, int]) -> bool:
     """Whether the socket of this process that is connected to ``peer`` sends small packets at once."""
     for name in os.listdir("/proc/self/fd"):
