@@ -278,6 +278,7 @@ class Config(Generic[F]):
         }
         asked = self.asked(socket_dir, client_cert).format()
         if self.address_variable is not None:
+            # The bare path, and no URI with escapes: what Redpanda Connect gives and its Go plugins read (rpcn.go).
             asked[self.address_variable] = f"unix:{self.meeting(socket_dir)}"
         return {**base, **self.env, **asked, **self._cookie}
 

@@ -24,6 +24,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from ..handshake import MachineFault
 from ._listener import Bindable
 from ._sockets import PrivateDirectory, socket_path
+from ._target import at_path
 
 _PR_GET_DUMPABLE, _PR_SET_DUMPABLE = 3, 4  # linux/prctl.h
 _BACKLOG = 128
@@ -56,7 +57,7 @@ class InnerServer:
             undo.callback(directory.close)
             path = socket_path(directory.path).path
             try:
-                server.add_insecure_port(f"unix:{path}")
+                server.add_insecure_port(at_path(path))
             except RuntimeError as error:  # all that grpcio says of a failed bind
                 raise MachineFault(f"cannot listen at {path!r}: {error}") from None
             self._path = _hidden(path, undo)
@@ -111,7 +112,7 @@ class InnerListener:
             except OSError as error:
                 raise MachineFault(f"cannot listen at {path!r}: {error.strerror}") from None
             reached = _hidden(path, undo)
-            self.target = f"unix:{reached}"
+            self.target = at_path(reached)
             self._try(reached)
             self._undo = undo.pop_all()
 

@@ -3,13 +3,15 @@
 from ..handshake import Address, Tcp, Unix
 
 _DOTTED = frozenset("0123456789.")
+# grpcio takes a target for a URI; urllib.parse would cost a plugin's start two milliseconds.
+_ESCAPES = str.maketrans({"%": "%25", "#": "%23", "?": "%3F"})
 
 
 def target(address: Address) -> str:
     """Return the target string for a grpcio channel or port; an empty TCP host is the local one, as in Go."""
     match address:
         case Unix(path=path):
-            return f"unix:{path}"
+            return at_path(path)
         case Tcp(host="", port=port):
             return f"ipv4:127.0.0.1:{port}"
         case Tcp(host=host, port=port) if ":" in host:
@@ -17,3 +19,8 @@ def target(address: Address) -> str:
         case Tcp(host=host, port=port):
             # A name goes through grpcio's resolver, whose threads a literal address does not need.
             return f"ipv4:{host}:{port}" if _DOTTED.issuperset(host) else f"dns:///{host}:{port}"
+
+
+def at_path(path: str) -> str:
+    """Return the same for a Unix socket at ``path``."""
+    return "unix:" + path.translate(_ESCAPES)
