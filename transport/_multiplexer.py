@@ -13,10 +13,10 @@ import math
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from time import monotonic
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from weakref import WeakSet
 
 from ..handshake import Address, GoPluginError, PluginEnvironment
@@ -26,7 +26,7 @@ from ._endpoints import Endpoint, Steps, Wait
 from ._inner import InnerListener, InnerServer
 from ._knocks import Door, Turns
 from ._listener import Listener, Network, Server, accepting
-from ._opening import WITHIN, Opening, Pair, dialled, from_grpcio, let_in, prompt, resolved, secured
+from ._opening import WITHIN, Opening, Pair, Place, dialled, from_grpcio, let_in, prompt, resolved, secured
 from ._reactor import REACTOR, READ, Timer
 from ._relay import Acceptor, DialRelay, Refused, Relay, close_all, tell_late
 from ._scribe import SCRIBE
@@ -131,13 +131,13 @@ class Multiplexer:
             MachineFault: there can be no private socket, or no thread.
             Misuse: there is no TLS context for connections that are made.
         """
-        family, name = resolved(address)
+        places = resolved(address)
         tls = None if self._tls is None else self._tls.client
 
         def steps(sock: socket.socket) -> Steps[Pair]:
             with ExitStack() as undo:
                 inner = from_grpcio(sock, undo)
-                yield from self._connect(family, name)
+                yield from self._connect(places)
                 outer = yield from self.outgoing(None, tls, undo)
                 undo.pop_all()
                 return inner, outer
@@ -273,13 +273,13 @@ class Multiplexer:
         session = MuxSession(REACTOR, prompt(sock), client=False, incoming=self._incoming, over=self._lose)
         self._strangers[session] = REACTOR.later(WITHIN, session.close)
 
-    def _connect(self, family: int, name: Any) -> Steps[None]:
+    def _connect(self, places: Sequence[Place]) -> Steps[None]:
         if self.session is not None:
             return
         if self._loss is not None or self._parted:
             raise PeerRefused(Refusal.UNREACHABLE, f"everything was multiplexed on one connection: {self._loss}")
         with ExitStack() as undo:
-            sock = yield from dialled(family, name, undo)
+            sock = yield from dialled(places, undo)
             if not self._known(sock):
                 raise PeerRefused(Refusal.STRANGER)
             if self.session is None:  # a second connection of grpcio's may have been faster

@@ -3,7 +3,7 @@
 import errno
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from typing import Any, Generic, TypeVar
 
@@ -21,6 +21,8 @@ _RETRY = 0.01  # seconds until a Unix socket with a full backlog is tried again
 T = TypeVar("T")
 Pair = tuple[Endpoint, Endpoint]
 """The two ends that are to be joined."""
+Place = tuple[int, Any]
+"""A family of sockets, and what to connect one to."""
 
 
 class Opening(Generic[T]):
@@ -73,8 +75,8 @@ class Opening(Generic[T]):
         self._over(outcome)
 
 
-def resolved(address: Address) -> tuple[int, Any]:
-    """Return the family of sockets for an address, and what to connect one to.
+def resolved(address: Address) -> list[Place]:
+    """Return the places to which an address leads: a host name may have several.
 
     Raises:
         PeerRefused: the host has no address.
@@ -82,10 +84,10 @@ def resolved(address: Address) -> tuple[int, Any]:
     try:
         match address:
             case Unix(path=path):
-                return socket.AF_UNIX, path
+                return [(socket.AF_UNIX, path)]
             case Tcp(host=host, port=port):
                 found = socket.getaddrinfo(host or "127.0.0.1", port, type=socket.SOCK_STREAM)
-                return found[0][0], found[0][4]
+                return [(family, name) for family, *_, name in found]
     except (OSError, UnicodeError) as error:  # the latter for what can be no name at all
         raise PeerRefused(Refusal.UNREACHABLE, str(error)) from None
 
@@ -114,16 +116,29 @@ def connected(family: int, connect: Callable[[socket.socket], int], undo: ExitSt
     return sock
 
 
-def dialled(family: int, name: Any, undo: ExitStack) -> Steps[socket.socket]:
-    """Connect to a peer.
+def dialled(places: Sequence[Place], undo: ExitStack) -> Steps[socket.socket]:
+    """Connect to a peer at the first of these places where it can be reached.
 
     Raises:
-        PeerRefused: it cannot be reached.
+        PeerRefused: it can be reached at none; says why not at the last.
     """
-    try:
-        return (yield from connected(family, lambda sock: prompt(sock).connect_ex(name), undo))
-    except OSError as error:
-        raise PeerRefused(Refusal.UNREACHABLE, str(error)) from None
+    refused = PeerRefused(Refusal.UNREACHABLE)
+    for place in places:
+        try:
+            return (yield from _tried(place, undo))
+        except OSError as error:
+            refused = PeerRefused(Refusal.UNREACHABLE, str(error))
+            if isinstance(error, TimeoutError):  # the whole opening's
+                break
+    raise refused
+
+
+def _tried(place: Place, undo: ExitStack) -> Steps[socket.socket]:
+    family, name = place
+    with ExitStack() as attempt:
+        sock = yield from connected(family, lambda sock: prompt(sock).connect_ex(name), attempt)
+        undo.push(attempt.pop_all())
+        return sock
 
 
 def secured(below: Endpoint, tls: Tls | None) -> Steps[Endpoint]:

@@ -349,12 +349,12 @@ def dial(
         PeerRefused: the peer's host has no address.
         MachineFault: there can be no private socket, or no thread.
     """
-    family, name = resolved(address)
+    places = resolved(address)
 
     def steps(sock: socket.socket) -> Steps[Pair]:
         with ExitStack() as undo:
             inner = from_grpcio(sock, undo)
-            below = SocketEndpoint(REACTOR, (yield from dialled(family, name, undo)))
+            below = SocketEndpoint(REACTOR, (yield from dialled(places, undo)))
             outer = yield from secured(below, tls)
             undo.pop_all()
             return inner, outer

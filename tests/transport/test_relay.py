@@ -718,6 +718,49 @@ def test_a_peer_on_tcp_is_reached_by_its_name(dialled: Callable[..., tuple[DialR
                 assert receive(outer, 5) == b"hello"
 
 
+def names(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> Tcp:
+    """Have a host name lead to these addresses."""
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
+
+    def look_up(*_: object, **__: object) -> list[object]:
+        return [*found]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return Tcp("several.example", 1)
+
+
+def test_of_a_name_with_several_addresses_each_is_tried(
+    dialled: Callable[..., tuple[DialRelay, Refusals]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As localhost is ::1 and 127.0.0.1, and nobody listens at the first."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        listener.settimeout(PATIENCE)
+        port = listener.getsockname()[1]
+        relay, refusals = dialled(names(monkeypatch, ("127.0.0.2", port), ("127.0.0.1", port)))
+        with connect(path_of(relay)), listener.accept()[0]:
+            assert refusals.none
+    nowhere, refusals = dialled(names(monkeypatch, ("127.0.0.2", port), ("127.0.0.1", port)))
+    with connect(path_of(nowhere)) as inner:
+        assert ends(inner)
+    assert os.strerror(errno.ECONNREFUSED) in refusals.next().detail
+    assert refusals.none
+
+
+def test_where_the_time_is_over_no_further_address_is_tried(
+    dialled: Callable[..., tuple[DialRelay, Refusals]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing would end the wait for it."""
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_server(("127.0.0.1", 0)) as free:
+        with connect(full.getsockname()):  # the next one waits for room
+            relay, refusals = dialled(names(monkeypatch, full.getsockname(), free.getsockname()), within=0.3)
+            with connect(path_of(relay)) as inner:
+                assert ends(inner)
+        assert refusals.next().refusal is Refusal.UNREACHABLE
+        free.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            free.accept()
+
+
 def test_each_new_connection_of_the_channel_is_a_new_verified_one_to_the_peer(
     dialled: Callable[..., tuple[DialRelay, Refusals]], nothing_left: str
 ) -> None:
