@@ -105,11 +105,20 @@ class Dial:
         """
         match self._outcome:
             case None:
-                raise self._other.timeout(self.id, self._seconds)
+                raise self.late()
             case Announcement() as announcement:
                 return announcement
             case error:
                 raise error
+
+    def late(self) -> GoPluginError:
+        """Return what is raised where the time is over."""
+        return self._other.timeout(self.id, self._seconds)
+
+    def unreachable(self, address: Address, why: GoPluginError) -> GoPluginError:
+        """Return what is raised where no way leads to the address that answered it."""
+        what = f"announced the brokered connection {self.id} at {address}, but {why}"
+        return self._other.fault(f"the {self._other.value} {what}")
 
 
 class Ledger:

@@ -7,7 +7,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from ..handshake import Address, GoPluginError
+from ..handshake import Address, GoPluginError, MachineFault, Misuse
 from ._broker import DIAL_WITHIN, Announcement, Knock, Ledger, Message, Side, Stream
 from ._carrier import Carrier, Multiplexing, Route
 from ._options import server_arguments
@@ -170,7 +170,8 @@ class Broker:
             PluginDialTimeout: in a host, the plugin did not announce the id in time.
             HostDialTimeout: in a plugin, the host did not.
             PluginLost: in a host, the plugin's process has ended.
-            PluginFault, HostFault: the plugin, or the host, ended the stream on which it announces.
+            PluginFault, HostFault: the plugin, or the host, ended the stream on which it announces, or announced a
+                host that has no address.
             Misuse: the id is being dialled already, it is none, or host and plugin have parted.
         """
         from ._dialled import DialledChannel
@@ -251,7 +252,13 @@ class Broker:
         finally:
             with self._lock:
                 self._ledger.leave(dial)
-        return self._carrier.route(dial.result().address)
+        address = dial.result().address
+        try:
+            return self._carrier.route(address)
+        except (MachineFault, Misuse):
+            raise
+        except GoPluginError as error:
+            raise dial.unreachable(address, error) from error
 
     def _opened_route(self, multiplexing: Multiplexing, id: int, timeout: float) -> Route:
         woken = threading.Event()

@@ -18,7 +18,12 @@ def target(address: Address) -> str:
             return f"ipv6:[{host}]:{port}"
         case Tcp(host=host, port=port):
             # A name goes through grpcio's resolver, whose threads a literal address does not need.
-            return f"ipv4:{host}:{port}" if _DOTTED.issuperset(host) else f"dns:///{host}:{port}"
+            return f"dns:///{host}:{port}" if is_name(host) else f"ipv4:{host}:{port}"
+
+
+def is_name(host: str) -> bool:
+    """Return whether a TCP host has to be looked up."""
+    return ":" not in host and not _DOTTED.issuperset(host)
 
 
 def at_path(path: str) -> str:

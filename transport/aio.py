@@ -9,11 +9,12 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 from weakref import WeakSet
 
-from ..handshake import Address, GoPluginError
+from ..handshake import Address, GoPluginError, MachineFault, Misuse, Tcp
 from ._broker import DIAL_WITHIN, Announcement, Knock, Ledger, Message, Side, Stream
 from ._carrier import Carrier, Multiplexing, Route
 from ._options import server_arguments
 from ._sync_broker import SERVE_WORKERS, STOP_WITHIN
+from ._target import is_name
 from ._workers import Workers
 
 if TYPE_CHECKING:
@@ -250,13 +251,33 @@ class Broker:
         return listener.address, listener.close
 
     async def _announced_route(self, id: int, timeout: float) -> Route:
-        woken = asyncio.Event()
+        woken, limit = asyncio.Event(), asyncio.get_running_loop().time() + timeout
         dial = self._ledger.dial(id, self._clock(), timeout, woken.set)
         try:
             await _wait(woken, timeout)
         finally:
             self._ledger.leave(dial)
-        return self._carrier.route(dial.result().address)
+        address = dial.result().address
+        try:
+            return await self._route(address, limit)
+        except (MachineFault, Misuse):
+            raise
+        except GoPluginError as error:
+            raise dial.unreachable(address, error) from error
+        except TimeoutError:
+            raise dial.late() from None
+
+    async def _route(self, address: Address, limit: float) -> Route:
+        if not isinstance(address, Tcp) or not is_name(address.host):
+            return self._carrier.route(address)
+        # Looking a name up blocks, and cannot be broken off: whoever waits no longer leaves the rest to the thread.
+        making = asyncio.get_running_loop().run_in_executor(None, self._carrier.route, address)
+        try:
+            async with asyncio.timeout_at(limit):
+                return await asyncio.shield(making)
+        except BaseException:
+            making.add_done_callback(_close_route)
+            raise
 
     async def _opened_route(self, multiplexing: Multiplexing, id: int, timeout: float) -> Route:
         woken, loop = asyncio.Event(), asyncio.get_running_loop()
@@ -285,6 +306,12 @@ class Broker:
             if instead is error:
                 raise
             raise instead from error
+
+
+def _close_route(making: "asyncio.Future[Route]") -> None:
+    """Close a way that was made for somebody who waits no longer."""
+    if making.exception() is None:
+        making.result().close()
 
 
 async def _wait(woken: asyncio.Event, timeout: float) -> None:

@@ -16,9 +16,19 @@ import pytest
 from brokering import METHOD, Answers
 from foreign_certificates import Foreign
 
-from goplugin.handshake import Address, GoPluginError, HostDialTimeout, Misuse, PluginEnvironment, PluginLost
-from goplugin.transport import Broker, BrokeredServer, Carrier, PlainCarrier, Route, Side, Stream, aio
-from goplugin.transport.tls import MutualTls, TlsCarrier
+from goplugin.handshake import (
+    Address,
+    GoPluginError,
+    HostDialTimeout,
+    HostFault,
+    Misuse,
+    PluginEnvironment,
+    PluginFault,
+    PluginLost,
+    Tcp,
+)
+from goplugin.transport import Announcement, Broker, BrokeredServer, Carrier, PlainCarrier, Route, Side, Stream, aio
+from goplugin.transport.tls import MutualTls, PeerRefused, Refusal, TlsCarrier
 
 
 class CountedCarrier(PlainCarrier):
@@ -250,6 +260,64 @@ def test_a_dial_that_is_cancelled_makes_room_for_the_next(tmp_path: Path) -> Non
     pair.run(cancelled)
     pair.serve(pair.host, 1)
     assert pair.ask(pair.dial(pair.plugin, 1)) == b"yes ?"
+    pair.close()
+
+
+class Unresolved(CountedCarrier):
+    """Finds no address for the host of the other side, after some time."""
+
+    def __init__(self, directory: Path, seconds: float = 0.0) -> None:
+        super().__init__(directory)
+        self.go_on, self._seconds, self.found = threading.Event(), seconds, False
+
+    def route(self, address: Address) -> Route:
+        self.go_on.wait(self._seconds)
+        if self.found:
+            return super().route(address)
+        raise PeerRefused(Refusal.UNREACHABLE, "no such host")
+
+
+def test_an_announced_host_without_an_address_is_the_fault_of_who_announced_it(kind: str, tmp_path: Path) -> None:
+    pair = Pair(kind, Unresolved(tmp_path))
+    for broker, fault in ((pair.plugin, HostFault), (pair.host, PluginFault)):
+        broker.told(Announcement(1, Tcp("nowhere.example", 1)))
+        with pytest.raises(
+            fault, match=r"announced .* 1 at nowhere.example:1, but the peer cannot be reached: no such"
+        ):
+            pair.dial(broker, 1)
+    pair.close()
+
+
+@pytest.mark.parametrize("found", [False, True])
+def test_looking_a_host_up_stops_no_loop_and_no_clock(found: bool, tmp_path: Path) -> None:
+    carrier = Unresolved(tmp_path, 10)
+    carrier.found = found
+    pair = Pair("aio", carrier)
+
+    async def dial() -> None:
+        pair.plugin.told(Announcement(1, Tcp("slow.example", 1)))
+        with pytest.raises(HostDialTimeout):
+            await pair.plugin.dial(1, timeout=0.1)
+        pair.plugin.told(Announcement(2, Tcp("slow.example", 1)))
+        waiting = asyncio.create_task(pair.plugin.dial(2))
+        await asyncio.sleep(0)
+        carrier.go_on.set()
+        if found:
+            await (await waiting).close()
+        else:
+            with pytest.raises(HostFault):
+                await waiting
+
+    pair.run(dial)
+    pair.close()
+    assert len(carrier.closed) == (2 if found else 0)  # nobody waits for the first any more
+
+
+def test_an_address_that_is_none_of_a_name_is_not_looked_up_on_a_thread(tmp_path: Path) -> None:
+    """A dial of no seconds would fail of that."""
+    pair = Pair("aio", CountedCarrier(tmp_path))
+    pair.plugin.told(Announcement(1, Tcp("127.0.0.1", 1)))
+    pair.dial(pair.plugin, 1, 0)
     pair.close()
 
 
