@@ -138,7 +138,8 @@ def format_record(record: logging.LogRecord) -> bytes:
         fields["@stack"] = record.stack_info
     for key, value in record.__dict__.items():
         if key not in _STANDARD:
-            fields[f"extra.{key}" if key.startswith("@") else key] = value
+            name = _text(key)  # logging takes any dict for `extra`
+            fields[f"extra.{name}" if name.startswith("@") else name] = value
     return line(_level(record.levelno), message, fields, record.created)
 
 

@@ -105,6 +105,14 @@ LOOP: list[object] = []
 LOOP.append(LOOP)
 
 
+def test_a_field_whose_name_is_no_text_has_one() -> None:
+    nameless = record()
+    numbered: dict[Any, Any] = nameless.__dict__
+    numbered |= {1: "one", ("a", 2): "two"}
+    shown = parsed(hclog.format_record(nameless))
+    assert (shown["1"], shown["('a', 2)"]) == ("one", "two")
+
+
 @pytest.mark.parametrize(
     ("value", "shown"),
     [
