@@ -25,7 +25,7 @@ from ._joint import Joint
 from ._opening import WITHIN, Opening, Pair, dialled, from_grpcio, let_in, prompt, resolved, secured
 from ._reactor import REACTOR, READ, Timer
 from ._scribe import SCRIBE
-from ._tls import PeerRefused, Refusal, Tls, explained
+from ._tls import PeerRefused, PushedOut, Refusal, Tls, explained
 
 _logger = logging.getLogger("goplugin.transport")
 
@@ -138,7 +138,7 @@ class Relay:
                     self._join(left, right)
 
         if len(self._openings) >= OPENING_MAX:
-            next(iter(self._openings)).give_up(TimeoutError("too many came after it"))
+            next(iter(self._openings)).give_up(PushedOut("too many came after it"))
         opening = Opening(steps, self._within, over)
         self._openings[opening] = None
         opening.go_on()

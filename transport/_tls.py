@@ -40,9 +40,14 @@ class Refusal(enum.Enum):
     WANTS_TLS = "closed the connection without a word, as one does that wants TLS"
     BROKE_TLS = "broke the rules of TLS"
     SILENT = "did not finish the TLS handshake in time"
+    PUSHED_OUT = "had not finished the TLS handshake when too many others came"
     VANISHED = "closed the connection during the TLS handshake"
     UNREACHABLE = "cannot be reached"
     STRANGER = "is another process than the one that was started"
+
+
+class PushedOut(TimeoutError):
+    """A connection in the making was given up for those that came after it."""
 
 
 class PeerRefused(GoPluginError):
@@ -240,6 +245,8 @@ def explained(error: Exception) -> PeerRefused:
             if reason in _NOT_TLS:
                 return PeerRefused(Refusal.NO_TLS, reason)
             return PeerRefused(Refusal.REFUSED_US if "_ALERT_" in reason else Refusal.BROKE_TLS, reason)
+        case PushedOut():
+            return PeerRefused(Refusal.PUSHED_OUT)
         case TimeoutError():
             return PeerRefused(Refusal.SILENT)
         case _:

@@ -461,7 +461,8 @@ def test_of_too_many_in_the_handshake_the_oldest_is_dropped(served: Serving, mon
     outer, inner = relay.pair()
     close(outer, inner)
     assert ends(stalling[0])
-    assert relay.refusals.next().refusal is Refusal.SILENT
+    refused = relay.refusals.next()
+    assert (refused.refusal, refused.is_loss) == (Refusal.PUSHED_OUT, False)
     assert relay.refusals.none
     for one in stalling:
         one.close()

@@ -17,6 +17,7 @@ from foreign_certificates import NOW, Foreign, context
 
 from goplugin.handshake import Misuse, Unix
 from goplugin.transport import CHANNEL_OPTIONS, target
+from goplugin.transport._tls import PushedOut
 from goplugin.transport.tls import Identity, MutualTls, PeerRefused, Refusal, Tls, explained
 
 DAY = timedelta(days=1)
@@ -245,6 +246,7 @@ def _shake(one: Side, other: Side) -> tuple[Side, Side]:
     [
         (PeerRefused(Refusal.UNREACHABLE), Refusal.UNREACHABLE),
         (TimeoutError(), Refusal.SILENT),
+        (PushedOut(), Refusal.PUSHED_OUT),
         (ConnectionResetError("reset"), Refusal.VANISHED),
         (ssl.SSLError("what is this"), Refusal.BROKE_TLS),
     ],
