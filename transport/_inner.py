@@ -3,10 +3,10 @@
 grpcio takes paths only, no connected descriptors, and a path is open to every process of the same user. On Linux:
 
 - the path exists for an instant. It is opened (``O_PATH``), removed, and from then on reached as
-  ``/proc/self/fd/N`` alone. Both ends ask the kernel who the other is (``SO_PEERCRED``);
-- where grpcio listens, it cannot ask. So nobody may have connected while the path existed, and with TLS
-  ``/proc/PID/fd`` is closed to other processes (``undumpable``). Who opened the path in that instant, as we do, is not
-  seen.
+  ``/proc/self/fd/N`` alone. The relay's end asks the kernel who the other is (``SO_PEERCRED``);
+- grpcio's end cannot ask. Where it connects, that descriptor leads to our own socket, which was tried before. Where it
+  listens, nobody may have connected while the path existed, and with TLS ``/proc/PID/fd`` is closed to other processes
+  (``undumpable``). Who opened the path in that instant, as we do, is not seen.
 
 Elsewhere the path stays, in a directory that only its owner enters, until the hop is closed: there other users are
 kept out, other processes of the same user are not. A superuser is kept out nowhere.

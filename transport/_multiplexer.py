@@ -69,7 +69,7 @@ class Multiplexer:
         network: None for the usual one of the system.
         tls: for both directions, inside of each stream; None for plain text.
         refused: told of each peer that was not let in, or did not let us in, on the reactor's thread, as a relay's.
-        lost: called when there is a ``loss``, as above.
+        lost: called when there is a ``loss``.
         known: asked, in a host and on that thread, whether a connection leads to the plugin.
     """
 
