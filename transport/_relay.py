@@ -68,11 +68,6 @@ class Relay:
         """Whether it makes no more connections. On its thread."""
         return self._stopped
 
-    @property
-    def connections(self) -> int:
-        """How many connections are joined now."""
-        return len(self._joints)
-
     def close(self, within: float = 1.0) -> None:
         """Accept no more, wait until the connections have ended by themselves, and drop those that have not.
 

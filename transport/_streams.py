@@ -181,11 +181,6 @@ class MuxSession:
         """Whether it is over."""
         return self._ended
 
-    @property
-    def streams(self) -> int:
-        """The number of streams whose owners have not closed them."""
-        return len(self._streams)
-
     def open(self, settled: Callable[[], object]) -> MuxStream:
         """Open a stream; ``settled`` is called when the peer has acknowledged it, or never will.
 

@@ -68,14 +68,9 @@ class PeerGone(SessionLost):
 
 
 class CannotOpen(GoPluginError):
-    """No stream can be opened.
+    """No stream can be opened."""
 
-    Attributes:
-        temporary: whether it is worth trying again, after the next ``StreamAcknowledged``.
-    """
-
-    def __init__(self, reason: str, *, temporary: bool = False) -> None:
-        self.temporary = temporary
+    def __init__(self, reason: str) -> None:
         super().__init__(f"no yamux stream can be opened: {reason}")
 
 

@@ -179,7 +179,7 @@ class Session:
         if self._ended or self._peer_leaving:
             raise CannotOpen("the session is over" if self._ended else "the peer takes no more")
         if len(self._opening) >= BACKLOG:
-            raise CannotOpen(f"the peer has yet to acknowledge {BACKLOG}", temporary=True)
+            raise CannotOpen(f"the peer has yet to acknowledge {BACKLOG}")
         if self._next_id > LAST_ID:
             raise CannotOpen("every id has been used")
         id, self._next_id = self._next_id, self._next_id + 2

@@ -19,7 +19,7 @@ from contextlib import suppress
 
 from foreign_certificates import NOW, Foreign, context
 from other_users import PR_SET_DUMPABLE, become
-from tls_peers import Inner, connect
+from tls_peers import Inner, connect, connections
 
 from goplugin.handshake import Unix
 from goplugin.transport.tls import Identity, InnerServer, MutualTls, PeerRefused, dial, listening, serve
@@ -67,7 +67,7 @@ def victim(directory: str, protected: bool) -> None:
         assert ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 1, 0, 0, 0) == 0
     print(os.getpid(), flush=True)
     sys.stdin.read()
-    print(relay.connections + dialled.connections, len(refused), flush=True)
+    print(connections(relay) + connections(dialled), len(refused), flush=True)
     os._exit(0)
 
 

@@ -13,7 +13,7 @@ from typing import Protocol
 from foreign_certificates import Foreign, context
 
 from goplugin.handshake import Unix
-from goplugin.transport.tls import PeerRefused
+from goplugin.transport.tls import PeerRefused, Relay
 
 PATIENCE = 10.0  # seconds for what takes milliseconds
 
@@ -121,6 +121,11 @@ def close(*things: Closable) -> None:
     """Close them in their order."""
     for thing in things:
         thing.close()
+
+
+def connections(relay: Relay) -> int:
+    """Return how many connections a relay joins now."""
+    return len(vars(relay)["_joints"])
 
 
 class Refusals:

@@ -27,6 +27,7 @@ from tls_peers import (
     close,
     connect,
     connect_tls,
+    connections,
     echo,
     ends,
     ends_properly,
@@ -331,7 +332,7 @@ def test_a_peer_that_takes_nothing_more_is_dropped_some_time_after_we_ended(
     with outer:
         flood(inner)
         inner.close()
-        until(lambda: relay.relay.connections == 0)
+        until(lambda: connections(relay.relay) == 0)
 
 
 def until(true: Callable[[], bool]) -> None:
@@ -516,7 +517,7 @@ def test_thousands_of_connections_leave_neither_descriptors_nor_threads(served: 
             case _:
                 with suppress(OSError), connect_tls(relay.address, GO, strange) as attacker:
                     assert ends(attacker)
-    until(lambda: relay.relay.connections == 1)
+    until(lambda: connections(relay.relay) == 1)
     until(lambda: (len(os.listdir("/proc/self/fd")), len(threading.enumerate())) == before)
     close(outer, inner)
 
@@ -530,7 +531,7 @@ def test_idle_connections_cost_no_time(served: Serving) -> None:
         with open(f"/proc/self/task/{thread.native_id}/status") as status:
             return sum(int(line.split()[1]) for line in status if "ctxt_switches" in line)
 
-    until(lambda: relay.relay.connections == 20)
+    until(lambda: connections(relay.relay) == 20)
     settled = threading.Event()
     settled.wait(0.2)
     before = wakeups()
@@ -906,7 +907,7 @@ def test_grpcio_talks_to_grpcio_through_two_relays(nothing_left: str) -> None:
             assert call(data, timeout=PATIENCE) == data
             for done in [call.future(bytes([n]) * n, timeout=PATIENCE) for n in range(100)]:
                 assert done.result() is not None
-            assert accepting.connections == 1
+            assert connections(accepting) == 1
     assert refusals.none
 
 
@@ -928,7 +929,7 @@ def run(program: str, nothing_left: str) -> str:
 PREAMBLE = """
 import ctypes, os, resource, socket, ssl, sys, time
 from foreign_certificates import NOW, Foreign, context
-from tls_peers import Inner, Refusals, connect, connect_tls, ends, receive
+from tls_peers import Inner, Refusals, connect, connect_tls, connections, ends, receive
 from goplugin.handshake import Unix
 from goplugin.transport.tls import Identity, InnerServer, MutualTls, listening, serve
 
@@ -945,7 +946,7 @@ libc = ctypes.CDLL(None)
 child = os.fork()
 if child == 0:
     # The child's own relay works, and closing the parent's disturbs nobody.
-    assert relay.connections == 0
+    assert connections(relay) == 0
     relay.close()
     # It has the private key in its memory, as the parent has.
     assert libc.prctl(3, 0, 0, 0, 0) == 0
