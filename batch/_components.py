@@ -19,12 +19,6 @@ from ._mapping import Mapping, parse_mapping
 Descriptors: TypeAlias = AnyMapping[str, Descriptor]
 LINE_MAX = 65_536
 """Bytes in one line with its delimiter, unless max_buffer_size says otherwise: Redpanda Connect's own default."""
-BUILT_IN: AnyMapping[Kind, frozenset[str]] = {
-    Kind.INPUT: frozenset({"file", "stdin", "generate", "batched"}),
-    Kind.PROCESSOR: frozenset(),
-    Kind.OUTPUT: frozenset({"file", "stdout", "drop"}),
-}
-"""What no plugin is needed for. A plugin that has such a name takes its place."""
 
 _BATCHED_MAX = 10  # inputs within each other: more are a slip, and hundreds exhaust the stack
 
@@ -168,10 +162,7 @@ def parse_input(found: Located, descriptors: Descriptors) -> InputSettings:
         BadFile: there is none such, or its settings are wrong; its ``others`` are the other faults.
     """
     table: dict[str, Callable[[Located], InputSettings | tuple[Descriptor, Config]]] = {
-        "file": _file_input,
-        "stdin": _stdin_input,
-        "generate": _generate,
-        "batched": lambda settings: _batched(settings, descriptors),
+        **_built_in_inputs(descriptors),
         # Last, so that a plugin wins: Redpanda Connect's tables overwrite (benthos, internal/bundle/inputs.go, Add).
         **_plugins(descriptors, Kind.INPUT),
     }
@@ -188,15 +179,26 @@ def parse_output(found: Located, descriptors: Descriptors) -> OutputSettings:
         BadFile: there is none such, or its settings are wrong; its ``others`` are the other faults.
     """
     table: dict[str, Callable[[Located], OutputSettings | tuple[Descriptor, Config]]] = {
-        "file": _file_output,
-        "stdout": _stdout_output,
-        "drop": _drop,
+        **_built_in_outputs(),
         **_plugins(descriptors, Kind.OUTPUT),  # last, as above
     }
     name, settings = choose(found, table, "output")
     if isinstance(settings, tuple):
         return PluginOutput(name=name, descriptor=settings[0], config=settings[1])
     return settings
+
+
+def _built_in_inputs(descriptors: Descriptors) -> dict[str, Callable[[Located], InputSettings]]:
+    return {
+        "file": _file_input,
+        "stdin": _stdin_input,
+        "generate": _generate,
+        "batched": lambda settings: _batched(settings, descriptors),
+    }
+
+
+def _built_in_outputs() -> dict[str, Callable[[Located], OutputSettings]]:
+    return {"file": _file_output, "stdout": _stdout_output, "drop": _drop}
 
 
 def _plugins(descriptors: Descriptors, kind: Kind) -> dict[str, Callable[[Located], tuple[Descriptor, Config]]]:
@@ -333,3 +335,11 @@ def _path(found: Located) -> str:
     if "${!" in path:
         raise found.wrong("a path without interpolation functions, which only Redpanda Connect has")
     return path
+
+
+BUILT_IN: AnyMapping[Kind, frozenset[str]] = {
+    Kind.INPUT: frozenset(_built_in_inputs({})),
+    Kind.PROCESSOR: frozenset(),
+    Kind.OUTPUT: frozenset(_built_in_outputs()),
+}
+"""What no plugin is needed for. A plugin that has such a name takes its place."""

@@ -389,10 +389,10 @@ def cleanup_clients() -> None:
 
     threads = list[threading.Thread]()
     for client in list(_managed):
-        thread = threading.Thread(target=stop, args=(client,), name="goplugin-cleanup", daemon=True)
         if client._life.state is not State.READY and client._busy == threading.get_ident():
             stop(client)  # we are a signal handler, say, in the midst of its start or stop: no thread could await that
             continue
+        thread = threading.Thread(target=stop, args=(client,), name="goplugin-cleanup", daemon=True)
         try:
             thread.start()
         except RuntimeError:  # there are no threads to be had, as at the end of the interpreter
