@@ -239,7 +239,8 @@ def test_of_what_a_plugin_prints_before_it_serves_the_end_is_kept_and_the_rest_c
     assert rest == b""
     dropped = int(notice.removeprefix(b"goplugin: ").removesuffix(b" bytes of output were dropped, nobody read them"))
     assert dropped + len(stdio.out) == 10_000_001
-    assert LIMIT <= len(stdio.out) <= LIMIT + PIECE
+    # Beside what the spool keeps, a pipe and the piece in its reader's hand may still have been full as the host came.
+    assert LIMIT <= len(stdio.out) <= LIMIT + 3 * PIECE
 
 
 def test_a_start_that_fails_tells_all_that_was_printed_in_order(shell: str) -> None:
