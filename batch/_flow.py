@@ -116,7 +116,7 @@ class Flow:
         reason = str(self._failure.cause) if self._failure is not None else "the run was stopped"
         self._thread("input", self._deliveries.abandon, reason)
         self._join(begun, progress)
-        self._sum_up(begun)
+        self._sum_up(begun, progress)
         if self._failure is not None:
             raise self._failure
 
@@ -124,15 +124,16 @@ class Flow:
         for thread in self._threads:
             while thread.is_alive():
                 thread.join(TICK)
-                self._sum_up(begun)
-                if progress is not None:
-                    progress(self.stats)
+                if thread.is_alive():
+                    self._sum_up(begun, progress)
 
-    def _sum_up(self, begun: float) -> None:
+    def _sum_up(self, begun: float, progress: Callable[[Stats], object] | None) -> None:
         stats = self.stats
         stats.seconds = monotonic() - begun
         stats.replayed, stats.undelivered = self._deliveries.replayed, self._deliveries.undelivered
         stats.written.restarts = self._outlet.restarted
+        if progress is not None:
+            progress(stats)
 
     def _thread(self, part: str, work: Callable[..., None], *arguments: object) -> None:
         def run() -> None:

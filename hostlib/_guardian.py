@@ -18,6 +18,7 @@ from ._guardian_process import started_at
 
 _PROGRAM = os.path.join(os.path.dirname(__file__), "_guardian_process.py")
 _PATIENCE = 2.0  # seconds for the guardian to take an order, or the kernel to end it: both need milliseconds
+_BEGINS_WITHIN = 30.0  # seconds for an interpreter to start: as many milliseconds, but a busy machine takes its time
 
 
 def guardian_available() -> bool:
@@ -108,7 +109,7 @@ class Guardian:
         with cast("IO[bytes]", process.stdout) as said:
             poll = select.poll()
             poll.register(said, select.POLLIN)
-            if not (poll.poll(_PATIENCE * 1000) and os.read(said.fileno(), 1)):
+            if not (poll.poll(_BEGINS_WITHIN * 1000) and os.read(said.fileno(), 1)):
                 raise OSError(None, f"{sys.executable!r} does not run it")
 
     def _write(self, data: bytes) -> None:

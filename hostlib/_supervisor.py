@@ -85,8 +85,10 @@ class Supervisor:
             self._limit = monotonic()
 
     def _run(self) -> None:
-        while self._open and (self._limit is None or self._limit > monotonic()):
+        over = False
+        while self._open and not over:
             left = None if self._limit is None else self._limit - monotonic()
+            over = left is not None and left <= 0  # once more without waiting: this thread may be what was late
             for descriptor, data in self._events(left):
                 if descriptor == self._child.stdout:
                     self._output.stdout(data)

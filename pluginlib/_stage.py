@@ -26,6 +26,9 @@ from ._spool import EXPECTED, LIMIT, Spool
 FLUSH_WITHIN = 0.3
 """Seconds for the last output to reach the host after the drain; both together stay below a Go host's two."""
 
+_LAST_WORDS_WITHIN = 5.0
+"""The same of a start that failed, for which a host waits far longer."""
+
 
 class Serving(Protocol):
     """What serves in this process, and has to be given up in a child that is forked."""
@@ -94,7 +97,7 @@ class Stage(Generic[Register]):
             version = self.plan.version
             self._options.test.ready(Reattach(address=address, pid=os.getpid(), version=version, test=True))
 
-    def flush(self, within: float = FLUSH_WITHIN) -> None:
+    def flush(self, within: float) -> None:
         """Bring what was printed into the output, and tell its reader that this was all. Flushing twice is fine.
 
         It takes as long as the pipe takes to empty, at most ``within`` seconds.
@@ -121,7 +124,7 @@ class Stage(Generic[Register]):
                 last.callback(self._signals.release)
             # Before the signals: one that kills from now on must find nothing to leave behind.
             last.callback(self._undo.close)
-            self.flush()
+            self.flush(FLUSH_WITHIN if self._presented else _LAST_WORDS_WITHIN)
 
     def leave_to_parent(self) -> None:
         """Give up, in a forked child, what belongs to the process that serves."""

@@ -64,6 +64,25 @@ def test_what_a_grandchild_still_writes_is_not_waited_for(plugins: list[Plugin])
     os.kill(int(plugin.output.tail()[0]), signal.SIGKILL)
 
 
+def test_what_could_be_read_in_time_is_read_though_the_thread_comes_late(
+    plugins: list[Plugin], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("goplugin.hostlib._supervisor.DRAIN", 0.0)
+    plugin = Plugin(f"echo '{LINE}'; setsid sleep 60 & echo $! >&2")
+    plugins.append(plugin)
+
+    def speak() -> None:
+        with open(f"/proc/self/fd/{plugin.child.stderr}", "wb") as again:  # the other end of the pipe
+            again.write(b"last words\n")
+
+    plugin.supervisor.line(plugin.launch)
+    plugin.supervisor.start(speak)
+    assert plugin.supervisor.drained.wait(10)
+    grandchild, *rest = plugin.output.tail()
+    os.kill(int(grandchild), signal.SIGKILL)
+    assert rest == [b"last words"]
+
+
 def test_the_thread_is_named_for_the_plugin_and_holds_nobody_up(plugins: list[Plugin]) -> None:
     plugin = Plugin(f"echo '{LINE}'; exec sleep 60")
     plugins.append(plugin)

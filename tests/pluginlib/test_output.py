@@ -37,7 +37,7 @@ def read_to_the_end(output: Output, reader_pause: float = 0.0) -> tuple[threadin
 
 @pytest.mark.parametrize("pause", [0.0, 0.001], ids=["fast", "slow"])
 def test_a_reader_that_reads_gets_everything(pause: float) -> None:
-    output = Output(Spool())
+    output = Output(Spool(stall=PATIENCE))
     thread, got = read_to_the_end(output, pause)
     output.write(Channel.STDOUT, BIG)
     output.finish()
@@ -81,7 +81,7 @@ def test_the_thread_of_the_reader_never_waits() -> None:
 
 
 def test_the_feeder_is_woken_when_there_is_room_again() -> None:
-    output = Output(Spool(present_limit=CHUNK))
+    output = Output(Spool(present_limit=CHUNK, stall=PATIENCE))
     woken = threading.Event()
     output.wake_feeder = woken.set
     reader = output.open(lambda: None)

@@ -123,7 +123,7 @@ def test_a_handler_is_of_the_methods_kind(method: Any, kind: tuple[bool, bool]) 
 
 
 def test_an_announcement_reaches_the_broker_and_a_bad_one_the_log(caplog: pytest.LogCaptureFixture) -> None:
-    broker = Broker(Side.HOST, PlainCarrier(PluginEnvironment()))
+    broker = Broker(Side.HOST, PlainCarrier(PluginEnvironment()), clock=lambda: 0.0)
     tell(broker, plugin.ConnInfo(service_id=5, network="unix", address="/a"))
     broker.dial(5, timeout=0).close()
     assert caplog.records == []

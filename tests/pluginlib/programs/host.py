@@ -21,6 +21,8 @@ def main() -> None:
     line = process.stdout.readline().decode()
     channel = grpc.insecure_channel("unix:" + line.split("|")[3])
     stream = plugin_process.open_broker(channel) if "BROKER" in os.environ else None
+    if stream is not None:
+        next(stream)  # what the plugin announces: it knows of the stream
     plugin_process.do(channel, "pids")
     print("ready", flush=True)
     threading.Event().wait()

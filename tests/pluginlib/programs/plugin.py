@@ -11,7 +11,7 @@ import plugin_actions
 
 from goplugin import pluginlib
 from goplugin.handshake import Handshake
-from goplugin.pluginlib import _capture, _life
+from goplugin.pluginlib import _capture, _life, _spool, _stage
 
 SERVICE = "test.Program"
 
@@ -32,6 +32,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--expected", type=float, help="seconds in which the first reader may come, for pluginlib's own"
     )
+    parser.add_argument("--stall", type=float, help="seconds for a reader that takes nothing, for pluginlib's own")
     parser.add_argument("--pause", type=float, default=0.0, help="seconds between the line and the next statement")
     parser.add_argument("--broker", action="store_true", help="serve the brokered connection 1000, too")
     parser.add_argument("--setup", default="{}", help="an action before serving, while the plugin registers")
@@ -44,9 +45,9 @@ def main() -> None:
     if options.exit_within is not None:
         _life.EXIT_WITHIN = options.exit_within
     if options.expected is not None:
-        from goplugin.pluginlib import _stage
-
         _stage.__dict__["EXPECTED"] = options.expected
+    if options.stall is not None:
+        _spool.Spool.__init__.__defaults__ = (_spool.LIMIT, _spool.LIMIT, options.stall)
     if options.pipe_piece is not None:
         from goplugin.pluginlib import _attendant
 
@@ -67,7 +68,7 @@ def main() -> None:
 
         plugin_actions.perform(options.setup)
         add: Any = grpc.unary_unary_rpc_method_handler
-        handlers: Any = {"Do": add(do_async if options.shell == "aio" else do), "Sync": add(do)}
+        handlers: Any = {"Do": add(do_async if options.shell == "aio" else do), "Sync": add(do), "Heard": add(heard)}
         server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         return broker.accept_and_serve(1000, Answers(b"plugin").register) if options.broker else None
 
@@ -90,6 +91,13 @@ def main() -> None:
 
 def do(request: bytes, _: object) -> bytes:
     return json.dumps(plugin_actions.perform(request)).encode()
+
+
+def heard(_: bytes, __: object) -> bytes:
+    """Answer whether anybody reads what the plugin prints."""
+    [stage] = _stage.serving
+    output: Any = vars(stage)["output"]
+    return json.dumps(output._spool._present).encode()
 
 
 async def do_async(request: bytes, _: object) -> bytes:
