@@ -14,6 +14,7 @@ from own_tls import tls_config
 from probe_pb2_grpc import ProbeServicer, ProbeStub, add_ProbeServicer_to_server
 from pyhost import INTEROP
 from pyplugin import every_step, probe, probe_environment
+from shells import PATIENT
 
 from goplugin import hostlib
 from goplugin.handshake import PluginDialTimeout
@@ -160,7 +161,7 @@ async def both_ways_aio(command: list[str], **options: Any) -> None:
 
 def run_both_ways(host: str, command: list[str], security: str, certificates: Certificates, multiplex: bool) -> None:
     command = [*command, *of_the_plugin(security, certificates)]
-    options: dict[str, Any] = {"auto_mtls": security == "auto-mtls", "multiplex": multiplex}
+    options: dict[str, Any] = {"auto_mtls": security == "auto-mtls", "multiplex": multiplex, "stop_budget": PATIENT}
     if security == "own-tls":
         options["tls"] = tls_config(certificates["host"])
     if host == "sync":

@@ -12,6 +12,7 @@ from typing import Any
 import grpc
 import pytest
 from pyplugin import HERE, probe_environment
+from shells import PATIENT
 
 from goplugin import hostlib
 from goplugin.handshake import Handshake
@@ -74,7 +75,7 @@ def counted(
     command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Mapping[str, str], options: Options
 ) -> int:
     """Put 1 and then 2 with a brokered AddHelper each, on the synchronous shell; return what Get says."""
-    with hostlib.Client(command, BASIC, COUNTED, cwd=cwd, env=env, **options) as client:
+    with hostlib.Client(command, BASIC, COUNTED, cwd=cwd, env=env, stop_budget=PATIENT, **options) as client:
         put, get = (client.dispense("counter").unary_unary(f"/proto.Counter/{name}") for name in ("Put", "Get"))
         for value in (1, 2):
             with client.broker.accept_and_serve(client.broker.next_id(), helper.register) as served:
@@ -89,7 +90,7 @@ async def counted_aio(
     command: Sequence[str | Path], cwd: Path, helper: AddHelper, env: Mapping[str, str], options: Options
 ) -> int:
     """The same with asyncio."""
-    async with aio.Client(command, BASIC, COUNTED, cwd=cwd, env=env, **options) as client:
+    async with aio.Client(command, BASIC, COUNTED, cwd=cwd, env=env, stop_budget=PATIENT, **options) as client:
         put, get = (client.dispense("counter").unary_unary(f"/proto.Counter/{name}") for name in ("Put", "Get"))
         for value in (1, 2):
             async with await client.broker.accept_and_serve(client.broker.next_id(), helper.register) as served:

@@ -47,9 +47,9 @@ from goplugin.transport.tls import Identity
 VERSION = "1.8.0"
 COOKIE = {HANDSHAKE.cookie_key: str(HANDSHAKE.cookie_value)}
 GO_PLUGIN = (f"-cookie-key={HANDSHAKE.cookie_key}", f"-cookie-value={HANDSHAKE.cookie_value}")
-PATIENCE_MS = 3000.0  # for a Kill of go-plugin's: its own grace is 2 s
-SOON = 1.0  # seconds in which a shell has printed what it will, on a busy machine too
-SHORT = StopBudget(shutdown=0.5, terminate=0.5, kill=5.0)
+PATIENCE_MS = 3000.0  # for a Kill of go-plugin's that never returns: its own grace is 2 s
+LIMITS = (0.5, 4.0, 30.0)  # seconds, one after the other: for a program to get to its fault, on a busy machine too
+SHORT = StopBudget(shutdown=0.5, terminate=0.5, kill=30.0)
 
 
 class Go:
@@ -69,7 +69,6 @@ class Go:
             "cookie_value": HANDSHAKE.cookie_value,
             "environment": SUPPORT | {"PLUGIN_UNIX_SOCKET_DIR": str(self.folder)} | (environment or {}),
             "steps": steps,
-            "kill_timeout_ms": PATIENCE_MS,
         }
         inherited = {**os.environ, "TMPDIR": str(self.folder)}
         return run_go_host(cast("Order", order | more), VERSION, environment=inherited)
@@ -77,6 +76,14 @@ class Go:
     def did(self, what: str) -> None:
         """Note what was asserted, for the table."""
         self._did(VERSION, what)
+
+
+def hung(run: Callable[[float], Report]) -> Report:
+    """Return what was seen of a program under which Kill does not return. It gets more time where it was not so far."""
+    for seconds in LIMITS[:-1]:
+        if not (seen := run(seconds * 1000))["kill"]["returned"]:
+            return seen
+    return run(LIMITS[-1] * 1000)
 
 
 @pytest.fixture
@@ -123,6 +130,28 @@ def lost(shell: Shell, kind: type[PluginFault] = PluginLost, match: str | None =
     return caught.value
 
 
+def timed_out(ours: Ours, name: str, says: Callable[[StartTimeout], object]) -> None:
+    """Start a plugin whose start takes too long, with either shell; with more time where it was not so far."""
+    errors: list[StartTimeout] = []
+    for seconds in LIMITS:
+        errors.clear()
+        for shell in ours(name, start_timeout=seconds):
+            errors.append(lost(shell, StartTimeout))
+            assert errors[-1].pid == shell.client.id
+        if all(map(says, errors)):
+            return
+    pytest.fail("\n".join(map(str, errors)))
+
+
+def heard(shell: Shell) -> Any:
+    """Return what the plugin has said on stderr, which may be read later than its line."""
+    limit = monotonic() + 30
+    while not (said := shell.client.stderr_tail):
+        assert monotonic() < limit
+        shell.ping()
+    return said
+
+
 NO_LINE = "Failed to read any lines"  # client.go:841
 
 # ------------------------------------------------------------------------------------------------ before the line
@@ -132,12 +161,10 @@ NO_LINE = "Failed to read any lines"  # client.go:841
 def test_a_plugin_that_never_prints(go: Go, ours: Ours) -> None:
     seen = go.run("never.sh", start_timeout_ms=300)
     assert seen["error"] == "timeout while waiting for plugin to start"
-    wrapped = go.run("never_wrapped.sh", start_timeout_ms=300)
+    wrapped = hung(lambda limit: go.run("never_wrapped.sh", start_timeout_ms=limit, kill_timeout_ms=PATIENCE_MS))
     assert not wrapped["kill"]["returned"]
     go.did("times out without a word of its stderr; if a shell wraps it, Kill never returns")
-    for shell in ours("never.sh", start_timeout=SOON):
-        error = lost(shell, StartTimeout)
-        assert (error.pid, error.stderr) == (shell.client.id, (b"waiting for the database",))
+    timed_out(ours, "never.sh", lambda error: error.stderr == (b"waiting for the database",))
     for shell in ours("never_wrapped.sh", start_timeout=0.3):
         begun = monotonic()
         lost(shell, StartTimeout)
@@ -184,8 +211,7 @@ def test_half_a_line_and_no_more(go: Go, ours: Ours) -> None:
     seen = go.run("partial_then_hangs.sh", start_timeout_ms=300)
     assert seen["error"] == "timeout while waiting for plugin to start"
     go.did("times out, and does not say what did arrive")
-    for shell in ours("partial_then_hangs.sh", start_timeout=SOON):
-        assert 'its stdout began "1|1|unix|/tmp"' in str(lost(shell, StartTimeout))
+    timed_out(ours, "partial_then_hangs.sh", lambda error: 'its stdout began "1|1|unix|/tmp"' in str(error))
 
 
 @pytest.mark.fault(6)
@@ -268,7 +294,7 @@ def test_stdout_that_is_closed_early(go: Go, ours: Ours) -> None:
 
 @pytest.mark.fault(18)
 def test_a_plugin_that_exits_while_a_child_of_its_own_holds_its_pipes(go: Go, ours: Ours) -> None:
-    seen = go.run("grandchild_holds_stdout.sh", start_timeout_ms=300)
+    seen = hung(lambda limit: go.run("grandchild_holds_stdout.sh", start_timeout_ms=limit, kill_timeout_ms=PATIENCE_MS))
     assert seen["error"] == "timeout while waiting for plugin to start"
     assert not seen["kill"]["returned"]
     go.did("does not see that it has exited, and Kill never returns")
@@ -396,12 +422,11 @@ def test_the_record_of_a_plugin_whose_number_is_a_strangers(go: Go) -> None:
                 with contextlib.closing(found_again), pytest.raises(ProcessNotFound):
                     found_again.start()
             assert stranger.poll() is None
-            order: Order = {
-                "reattach": {"network": "unix", "address": address, "pid": stranger.pid},
-                "kill_timeout_ms": PATIENCE_MS,
-            }
-            assert run_go_host(order, VERSION)["started"]
-            assert stranger.wait(30) == -signal.SIGKILL
+            order: Order = {"reattach": {"network": "unix", "address": address, "pid": stranger.pid}}
+            with ThreadPoolExecutor(1) as reaper:
+                ended = reaper.submit(stranger.wait, 60)  # Kill does not return before it is reaped
+                assert run_go_host(order, VERSION)["started"]
+                assert ended.result() == -signal.SIGKILL
             go.did("kills whoever has the number")
         finally:
             plugin.kill()
@@ -436,7 +461,7 @@ def test_output_that_no_host_reads(go: Go, go_plugin: list[str], ours: Ours) -> 
     go.did("its plugins block in print until somebody opens StreamStdio")
     for shell in ours("", command=go_plugin, stub=ProbeStub):
         shell.start()
-        shell.call(shell.client.dispense("echo").Print, request, timeout=10)
+        shell.call(shell.client.dispense("echo").Print, request, timeout=30)
 
 
 @pytest.mark.fault(20, 21)
@@ -474,7 +499,7 @@ def test_a_plugin_that_cannot_be_asked_to_stop(go: Go, ours: Ours) -> None:
     assert kill["forced"]
     assert kill["milliseconds"] >= 2000
     go.did("waits for 2 s, then SIGKILL")
-    patient = StopBudget(shutdown=60.0)
+    patient = StopBudget(shutdown=60.0, terminate=30.0)
     for shell in ours("no_services.py", stop_budget=patient):
         shell.start()
         stopped = shell.stop()
@@ -485,14 +510,13 @@ def test_a_plugin_that_cannot_be_asked_to_stop(go: Go, ours: Ours) -> None:
 @pytest.mark.fault(16)
 def test_a_plugin_that_hangs_in_shutdown_or_is_frozen(go: Go, ours: Ours) -> None:
     def run(name: str, *steps: Step) -> Report:
-        own = go.folder / name  # their sockets have the same name
-        own.mkdir()
-        return go.run(name, *steps, environment={"PLUGIN_UNIX_SOCKET_DIR": str(own)})
+        own = tempfile.mkdtemp(dir=go.folder)  # their sockets have the same name
+        return go.run(name, *steps, environment={"PLUGIN_UNIX_SOCKET_DIR": own}, kill_timeout_ms=PATIENCE_MS)
 
     with ThreadPoolExecutor() as pool:  # each takes all of the patience
         runs = (
             pool.submit(run, "hangs_in_shutdown.py"),
-            pool.submit(run, "freezes.py", {"op": "echo", "timeout_ms": 300}),
+            pool.submit(hung, lambda limit: run("freezes.py", {"op": "echo", "timeout_ms": limit})),
         )
         hanging, frozen = (run.result() for run in runs)
     assert not hanging["kill"]["returned"]
@@ -501,15 +525,17 @@ def test_a_plugin_that_hangs_in_shutdown_or_is_frozen(go: Go, ours: Ours) -> Non
     for shell in ours("hangs_in_shutdown.py", stop_budget=SHORT):
         shell.start()
         assert shell.stop().how == "killed"
-    for shell in ours("freezes.py", stop_budget=SHORT):
+    budget = StopBudget(shutdown=0.5, terminate=30.0)
+    for shell in ours("freezes.py", stop_budget=budget):
         shell.start()
-        with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
-            shell.call(shell.echo().echo, timeout=0.3)
+        while psutil.Process(shell.client.id).status() != psutil.STATUS_STOPPED:  # a call may not have come to it
+            with pytest.raises(grpc.RpcError, match="DEADLINE_EXCEEDED"):
+                shell.call(shell.echo().echo, timeout=0.3)
         with pytest.raises(PluginFault, match="DEADLINE_EXCEEDED"):
             shell.ping(timeout=0.3)
         stopped = shell.stop()
         assert stopped.how == "terminated"
-        assert stopped.seconds < SHORT.total
+        assert stopped.seconds < budget.total
 
 
 @pytest.mark.fault(17)
@@ -529,7 +555,7 @@ def test_a_plugin_that_would_tidy_up_on_sigterm(go: Go, ours: Ours) -> None:
 
 @pytest.mark.fault(18)
 def test_a_plugin_with_a_child_that_holds_its_pipes(go: Go, ours: Ours) -> None:
-    seen = go.run("has_a_child.py")
+    seen = go.run("has_a_child.py", kill_timeout_ms=PATIENCE_MS)
     assert not seen["kill"]["returned"]
     go.did("Kill never returns while a child of the plugin holds its pipes; the child is not ended")
     for shell in ours("has_a_child.py"):
@@ -628,7 +654,7 @@ def test_whose_stdin_the_plugin_has(go: Go, ours: Ours) -> None:
     go.did("the host's own")
     for shell in ours("shows_stdin.py"):
         shell.start()
-        assert shell.client.stderr_tail == ("stdin is /dev/null",)
+        assert heard(shell) == ("stdin is /dev/null",)
 
 
 @pytest.mark.fault(39)
@@ -637,7 +663,7 @@ def test_whose_group_a_ctrl_c_reaches(go: Go, ours: Ours) -> None:
     go.did("leaves it in its own group, where a Ctrl-C reaches the plugin, too")
     for shell in ours("shows_group.py"):
         shell.start()
-        assert shell.client.stderr_tail == ("its group is its own",)
+        assert heard(shell) == ("its group is its own",)
 
 
 @pytest.mark.fault(40)

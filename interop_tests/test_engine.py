@@ -82,6 +82,25 @@ def test_the_engine_never_notices_that_a_processor_was_killed(rpcn: Path, tmp_pa
 
 LINES = 3000
 
+# Runs an input of ours, which stands still after its first half for as long as the file of its first argument is there.
+HELD = """
+import runpy, sys, time
+from itertools import count
+from pathlib import Path
+from goplugin import batch
+
+_, hold, *sys.argv = sys.argv
+message, given = batch.Message, count()
+
+def held(*arguments, **options):
+    while next(given) >= HALF and Path(hold).exists():
+        time.sleep(0.01)
+    return message(*arguments, **options)
+
+batch.Message = held
+runpy.run_path(sys.argv[0], run_name="__main__")
+""".replace("HALF", str(LINES // 2))
+
 
 class Work:
     """A pipeline of three plugins in Python, from the file ``in`` to the file ``out``, and what it leaves.
@@ -90,10 +109,13 @@ class Work:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.folder, self.plugins = folder, folder / "batch_*.plugin.yaml"
+        self.folder, self.plugins, self._hold = folder, folder / "batch_*.plugin.yaml", folder / "hold"
         self.inputs = [f"m{number}" for number in range(LINES)]
         (folder / "in").write_text("".join(f"{line}\n" for line in self.inputs))
-        describe_python(folder, PLUGINS / "batch_lines_in.py", "input", {"path": str, "done": str, "batch": 10})
+        (folder / "held.py").write_text(HELD)
+        held = [sys.executable, str(folder / "held.py"), str(self._hold)]
+        source: dict[str, object] = {"path": str, "done": str, "batch": 10}
+        describe(folder, "batch_lines_in", "input", [*held, str(PLUGINS / "batch_lines_in.py")], source)
         describe_python(folder, PLUGINS / "batch_obey.py", "processor", {"suffix": ""})
         describe_python(folder, PLUGINS / "batch_lines_out.py", "output", {"path": str})
         self.source = {"batch_lines_in": {"path": str(folder / "in"), "done": str(folder / "done")}}
@@ -101,12 +123,13 @@ class Work:
         self.sink = {"batch_lines_out": {"path": str(folder / "out")}}
         self.file = {"file": {"path": str(folder / "out"), "codec": "lines"}}
         fields: dict[str, dict[str, object]] = {
-            "input": {"path": str, "done": str, "batch": 10},
+            "input": source,
             "processor": {"suffix": ""},
             "output": {"path": str},
         }
         for kind in KINDS:
-            command = [sys.executable, str(PLUGINS / "batch_async.py"), kind]
+            runs = held if kind == "input" else [sys.executable]
+            command = [*runs, str(PLUGINS / "batch_async.py"), kind]
             describe(folder, f"batch_async_{kind}", kind, command, fields[kind])
         ordinary = (self.source["batch_lines_in"], self.obey["batch_obey"], self.sink["batch_lines_out"])
         self.asynchronous = [{f"batch_async_{kind}": config} for kind, config in zip(KINDS, ordinary, strict=True)]
@@ -123,6 +146,13 @@ class Work:
     def settled(self) -> int:
         """How many lines the input has been told of."""
         return int((lines(self.folder / "done") or ["0"])[0] or 0)
+
+    def hold(self) -> None:
+        """Let no input get past its first half, until `go_on`."""
+        self._hold.touch()
+
+    def go_on(self) -> None:
+        self._hold.unlink()
 
     def under_way(self) -> bool:
         return 0 < len(self.written) < LINES
@@ -159,9 +189,11 @@ def test_asynchronous_plugins_run_under_either_host(work: Work, host: type[Engin
 @pytest.mark.parametrize("kind", ["input", "output"])
 def test_the_engine_loses_nothing_when_an_asynchronous_plugin_ends_in_mid_stream(work: Work, kind: str) -> None:
     source, _, sink = work.asynchronous
+    work.hold()
     with Engine(work.pipeline(sink=sink, source=source), [work.plugins]) as engine:
         until(work.under_way)
         engine.plugin(f"batch_async.py {kind}").terminate()
+        work.go_on()
         assert engine.wait() == 0
         assert engine.log.count("Subprocess started") == 3
     work.nothing_is_lost()
@@ -170,21 +202,25 @@ def test_the_engine_loses_nothing_when_an_asynchronous_plugin_ends_in_mid_stream
 def test_the_next_engine_goes_on_where_an_asynchronous_input_was_killed_with_the_last(work: Work) -> None:
     source, upper, sink = work.asynchronous
     file = work.pipeline(upper, sink=sink, source=source)
+    work.hold()
     with Engine(file, [work.plugins]) as engine:
         until(work.under_way)
         plugins = [engine.plugin(f"batch_async.py {kind}") for kind in KINDS]
         plugins[0].kill()
         engine.kill()
-        until(lambda: not any(alive(plugin) for plugin in plugins), timeout=10)
+        until(lambda: not any(alive(plugin) for plugin in plugins))
+    work.go_on()
     assert run(file, [work.plugins])[0] == 0
     work.nothing_is_lost()
 
 
 @pytest.mark.parametrize("plugin", ["batch_lines_in", "batch_lines_out"])
 def test_the_engine_loses_nothing_when_our_plugin_ends_in_mid_stream(work: Work, plugin: str) -> None:
+    work.hold()
     with Engine(work.pipeline(sink=work.sink), [work.plugins]) as engine:
         until(work.under_way)
         engine.plugin(plugin).terminate()  # it ends with an exit code, so the engine starts it anew
+        work.go_on()
         assert engine.wait() == 0
         assert engine.log.count("Subprocess started") == 3
     work.nothing_is_lost()
@@ -198,9 +234,11 @@ def test_nothing_is_lost_when_our_plugin_is_killed_though_the_engine_has_to_be_s
     processors = [work.obey] if plugin == "batch_obey" else []
     sink = work.sink if plugin == "batch_lines_out" else work.file
     file = work.pipeline(*processors, sink={"reject_errored": sink})
+    work.hold()
     with Engine(file, [work.plugins]) as engine:
         until(work.under_way)
         engine.plugin(plugin).kill()
+        work.go_on()
         engine.says("connection refused")
         assert "exited with error: signal: killed" in engine.log
         started = engine.log.count("Subprocess started")
@@ -212,11 +250,13 @@ def test_nothing_is_lost_when_our_plugin_is_killed_though_the_engine_has_to_be_s
 
 def test_our_plugins_leave_when_the_engine_is_killed_and_the_next_engine_goes_on(work: Work) -> None:
     file = work.pipeline(sink=work.sink)
+    work.hold()
     with Engine(file, [work.plugins]) as engine:
         until(work.under_way)
         plugins = [engine.plugin(name) for name in ("batch_lines_in", "batch_lines_out")]
         engine.kill()
-        until(lambda: not any(alive(plugin) for plugin in plugins), timeout=10)
+        until(lambda: not any(alive(plugin) for plugin in plugins))
+    work.go_on()
     assert run(file, [work.plugins])[0] == 0
     work.nothing_is_lost()
 
@@ -292,7 +332,7 @@ def test_the_engine_forgets_an_output_whose_close_failed_and_ours_leaves_by_itse
         process = engine.plugin("batch_troubled.py")
         engine.wait()
         assert "Attempting to gracefully shut down" not in engine.log
-        until(lambda: not alive(process), timeout=10)
+        until(lambda: not alive(process))
 
 
 # The same files under our host: what the engine makes of them is above.
@@ -316,9 +356,11 @@ def test_the_same_files_run_under_our_host(work: Work) -> None:
     ],
 )
 def test_our_host_starts_what_was_killed_anew_and_loses_nothing(work: Work, plugin: str, how: signal.Signals) -> None:
+    work.hold()
     with OurHost(work.pipeline(work.obey, sink=work.sink), [work.plugins]) as host:
         until(work.under_way)
         host.plugin(plugin).send_signal(how)
+        work.go_on()
         assert host.wait() == 0, host.log
         assert host.log.count("starting it again") == 1
         assert host.leftovers == []

@@ -119,13 +119,16 @@ def test_our_host_stops_a_plugin_that_sigterm_does_not_end_and_all_that_it_start
     wrapped: tuple[Path, Path], tmp_path: Path
 ) -> None:
     file, plugin = wrapped
+    changed = json.loads(file.read_text())
+    changed["input"]["generate"]["count"] = 50  # seconds enough to look at what runs
+    file.write_text(json.dumps(changed))
     with OurHost(file, [plugin]) as host:
-        until(lambda: lines(tmp_path / "out"))
+        until(lambda: [child for one in host.plugins for child in one.children()])
         [shell] = host.plugins
         [program] = shell.children()
         assert host.wait() == 0, host.log
         assert not alive(shell)
-        until(lambda: not alive(program), timeout=10)
+        until(lambda: not alive(program))
         assert host.leftovers == []
     assert lines(tmp_path / "journal")[-1] == "close"
 

@@ -180,7 +180,7 @@ def test_a_step_that_takes_too_long_fails_and_the_next_is_done(program: Program)
 
 def test_an_order_that_runs_out_of_time_still_ends_with_a_report_and_no_plugin(program: Program) -> None:
     steps: list[Step] = [{"op": "sleep", "milliseconds": 60_000}, {"op": "ping"}]
-    report = run_go_host({"argv": [str(program("plugin-1.8.0"))], "timeout_ms": 500, "steps": steps})
+    report = run_go_host({"argv": [str(program("plugin-1.8.0"))], "timeout_ms": 8000, "steps": steps})  # with the start
     assert (report["timed_out"], len(report["steps"]), report["exited"]) == (True, 1, True)
 
 

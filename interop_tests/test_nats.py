@@ -36,13 +36,16 @@ def test_every_message_comes_out_though_one_of_two_engines_is_killed_in_mid_stre
             engine.says("Input type nats_jetstream is now active")
         plugin = first.plugin("shout.py")
         second.process.send_signal(signal.SIGSTOP)  # so that what comes out now comes from the first
-        nats.publish("orders", [b"order %d" % number for number in range(ORDERS)])
+        orders = [b"order %d" % number for number in range(ORDERS)]
+        nats.publish("orders", orders[: ORDERS // 2])
         until(lambda: nats.stored("SHOUTED") > ORDERS // 10)
-        second.process.send_signal(signal.SIGCONT)
+        first.process.send_signal(signal.SIGSTOP)
+        nats.publish("orders", orders[ORDERS // 2 :])  # more than it has asked for
+        assert nats.api("CONSUMER.INFO.ORDERS.workers")["num_pending"] > 0, "it is killed in mid-stream"
         begun = monotonic()
         first.kill()
-        assert nats.api("CONSUMER.INFO.ORDERS.workers")["num_pending"] > 0, "it was killed in mid-stream"
-        until(lambda: not alive(plugin), timeout=10)
+        second.process.send_signal(signal.SIGCONT)
+        until(lambda: not alive(plugin))
 
         def settled() -> bool:
             state = nats.api("CONSUMER.INFO.ORDERS.workers")

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from pyplugin import HERE, probe_environment
+from shells import PATIENT
 from tflint_pb2 import (
     ApplyConfig,
     ApplyGlobalConfig,
@@ -94,7 +95,7 @@ FOUND = [("terraform_comment_syntax", "Single line comments should begin with #"
 
 
 def checked(command: list[str], runner: Runner, **options: Any) -> str:
-    with hostlib.Client(command, TFLINT, {"ruleset": RuleSetStub}, **options) as client:
+    with hostlib.Client(command, TFLINT, {"ruleset": RuleSetStub}, stop_budget=PATIENT, **options) as client:
         rules = client.dispense("ruleset")
         for name, request in PREPARATION.items():
             getattr(rules, name)(request)
@@ -107,7 +108,7 @@ def checked(command: list[str], runner: Runner, **options: Any) -> str:
 
 
 async def checked_aio(command: list[str], runner: Runner, **options: Any) -> str:
-    async with aio.Client(command, TFLINT, {"ruleset": RuleSetStub}, **options) as client:
+    async with aio.Client(command, TFLINT, {"ruleset": RuleSetStub}, stop_budget=PATIENT, **options) as client:
         rules = client.dispense("ruleset")
         for name, request in PREPARATION.items():
             await getattr(rules, name)(request)

@@ -528,7 +528,7 @@ def scripts(draw: st.DrawFn) -> bytes:
     return said
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=300, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.integers(0, 3), scripts())
 def test_any_frames_mean_the_same_to_both(go: Go, client: bool, opened: int, said: bytes) -> None:
     if client:

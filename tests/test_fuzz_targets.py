@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 FUZZ = Path(__file__).parent / "fuzz"
@@ -20,7 +20,7 @@ def test_the_targets_are_these() -> None:
 def test_a_target_finds_nothing(name: str) -> None:
     one_input: Callable[[bytes], object] = runpy.run_path(str(FUZZ / f"{name}.py"))["one_input"]
 
-    @settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+    @settings(max_examples=300)
     @given(st.binary(max_size=60))
     def run(data: bytes) -> None:
         one_input(data)

@@ -11,9 +11,9 @@ import pytest
 
 # What is started ends with its stdin, a pipe that the test outside holds.
 TESTS = """
-import os, subprocess, sys
+import os, subprocess, sys, time
 from pathlib import Path
-import leftovers
+import leftovers, psutil
 from leftovers import nothing_left, warm_grpc
 
 leftovers.PATIENCE = 1.0
@@ -23,8 +23,14 @@ kept = []
 def run_and_forget(shell):
     subprocess.run(["sh", "-c", f"exec 3<&0; setsid {{shell}} <&3 >/dev/null 2>&1 &"], check=True)
 
+def runs(command):
+    return [one for one in psutil.Process().children(recursive=True)
+            if one.status() == psutil.STATUS_SLEEPING and one.cmdline() == [command]]
+
 def test_process():
     run_and_forget("cat")
+    while not runs("cat"):
+        time.sleep(0.01)
 
 def test_zombie():
     kept.append(subprocess.Popen(["true"]))
@@ -40,6 +46,7 @@ def test_descriptor():
     kept.append(os.open("/", os.O_RDONLY))
 
 def test_nothing():
+    leftovers.PATIENCE = 60.0
     run_and_forget("true")
     subprocess.run(["true"])
 """

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from shells import PATIENT
+
 from goplugin import hostlib
 from goplugin.handshake import Handshake
 from goplugin.hostlib import aio
@@ -30,6 +32,7 @@ class SyncHost:
     def __init__(
         self, command: Sequence[str] | None, handshake: Handshake | None, plugins: Mapping[str, Any], **options: Any
     ) -> None:
+        options = {"stop_budget": PATIENT} | options
         self.client: Any = hostlib.Client(command, handshake, plugins, **options)
 
     def start(self) -> None:
@@ -59,6 +62,7 @@ class AioHost:
     ) -> None:
         self._runner = asyncio.Runner()
         self._stopped: Any = None
+        options = {"stop_budget": PATIENT} | options
         self.client: Any = aio.Client(command, handshake, plugins, **options)
 
     def start(self) -> None:

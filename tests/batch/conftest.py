@@ -8,6 +8,7 @@ import pytest
 from leftovers import nothing_left as nothing_left
 from leftovers import warm_grpc as warm_grpc
 
+from goplugin.batch import _session
 from goplugin.batch.host import Descriptor, parse_descriptor
 
 # Does what the messages say. Configuration: where it leaves its pid, and a mark of each crash.
@@ -58,6 +59,9 @@ class Actor:
                 return [message.copy(), message.copy()]
             case [b"sleep", seconds]:
                 time.sleep(float(seconds))
+            case [b"await", name]:
+                while not (self.here / name.decode()).exists():
+                    time.sleep(0.01)
             case [b"print-much"]:
                 print("y" * 10_000, flush=True)
             case [b"print"]:
@@ -124,6 +128,12 @@ def variables(message):
 if __name__ == "__main__":
     batch.serve(variables)
 """
+
+
+@pytest.fixture(autouse=True)
+def patient_host(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a host wait for the end of a plugin that leaves for as long as that takes on a busy machine."""
+    monkeypatch.setattr(_session, "_LEAVES_WITHIN", 30.0)
 
 
 @pytest.fixture

@@ -1,6 +1,5 @@
 """Pipelines whose ends are plugins: at least once from ack to ack, whatever is killed, and in order where promised."""
 
-import itertools
 import random
 import signal
 import sys
@@ -13,6 +12,7 @@ import pytest
 from batch_services import notes
 from lives import command
 
+from goplugin.batch import _runner
 from goplugin.batch.host import Descriptor, Limits, RunFailed, Runner, Stats, parse_pipeline
 from goplugin.handshake import PluginFault
 
@@ -278,7 +278,8 @@ def test_an_input_that_does_not_answer_what_became_of_its_batches_costs_one_time
     assert psutil.Process().children() == []
 
 
-def test_what_an_input_does_not_want_to_hear_can_be_given_up(place: Place) -> None:
+def test_what_an_input_does_not_want_to_hear_can_be_given_up(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_runner, "_GIVE_UP_AFTER", LIMIT)  # for its threads to end by themselves
     trouble = "\n    def trouble(self, words, error):\n        die('exit')\n"
     runner = place.runner(trouble=trouble, deafness=DEAF, limits=Limits(restarts=0, call_timeout=LIMIT))
     killed = threading.Event()
@@ -324,17 +325,25 @@ def test_an_input_that_fails_at_settling_is_warned_of(place: Place, caplog: pyte
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_plugins_that_are_killed_at_any_moment_cost_no_number_and_invent_none(place: Place, threads: int) -> None:
-    runner = place.runner(count=3000, in_flight=1 if threads == 1 else 4, threads=threads)
+    # It does not get past its half before the first of them was killed.
+    trouble = """
+    def trouble(self, words, error):
+        while int(words[0]) > 1500 and not (self.here / "killed").exists():
+            time.sleep(0.01)
+"""
+    runner = place.runner(count=3000, in_flight=1 if threads == 1 else 4, threads=threads, trouble=trouble)
     over = threading.Event()
-    kills = itertools.count()
     chance = random.Random(threads)
 
     def kill() -> None:
-        while not over.wait(0.3) and next(kills) < 12:
+        kills = 0
+        while not over.wait(0.3) and kills < 12:
             children = [one for one in psutil.Process().children() if "_guardian_process" not in command(one)]
             plugins = [one for one in children if sys.executable in command(one)]
             if plugins and runner.stats.read.messages:
                 chance.choice(plugins).send_signal(signal.SIGKILL)
+                (place.here / "output" / "killed").touch()
+                kills += 1
 
     killer = threading.Thread(target=kill)
     killer.start()

@@ -42,12 +42,14 @@ def test_a_string_is_the_payload_itself_and_metadata_comes_along() -> None:
 
 
 def test_the_first_batch_is_due_at_once_and_the_second_after_the_interval() -> None:
-    made = source('root = {"at": now(), "unix": timestamp_unix()}', interval=0.2)
-    begun = monotonic()
+    mapping = 'root = {"at": now(), "unix": timestamp_unix()}'
+    made, begun = source(mapping, interval=0.2), monotonic()
     assert made.read(None)
-    assert made.read(0.01) == []
     assert made.read(None)
     assert monotonic() - begun >= 0.2
+    made = source(mapping, interval=3600.0)
+    assert made.read(None)
+    assert made.read(0.01) == []
 
 
 def test_a_wait_can_be_interrupted() -> None:

@@ -724,7 +724,8 @@ def test_a_batch_that_the_host_gives_up_cancels_an_asynchronous_processor() -> N
         assert cancelled.wait(LIMIT)
 
 
-def test_close_waits_for_a_batch_under_way() -> None:
+def test_close_waits_for_a_batch_under_way(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_service, "CLOSE_WITHIN", LIMIT)
     inside, go = threading.Event(), threading.Event()
     ends: list[str] = []
 

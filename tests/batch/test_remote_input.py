@@ -75,6 +75,12 @@ def payloads(delivery: Delivery | None) -> list[bytes]:
     return [message.payload for message in delivery.messages]
 
 
+def until(holds: Callable[[], bool]) -> None:
+    limit = monotonic() + LIMIT
+    while not holds():
+        assert monotonic() < limit
+
+
 def opened(descriptor: Descriptor, here: Path, **limits: float) -> Input:
     return Input(descriptor, {"here": str(here)}, limits=Limits(**limits))  # type: ignore[arg-type]
 
@@ -205,10 +211,10 @@ def test_reads_that_fail_for_ever_are_given_up_however_short_each_is(answering: 
         return number == 2
 """
     )
-    limit = monotonic() + LIMIT
     with opened(answering("input", program), tmp_path, connect_timeout=1.0) as feed:
         first = feed.read()
         assert first is not None
+        limit = monotonic() + LIMIT
         with pytest.raises(PluginFault, match="failed at ReadBatch again and again for 1 s, at last with"):
             all(feed.read(0.01) is None for _ in iter(lambda: monotonic() < limit, False))
         first.ack()
@@ -299,6 +305,7 @@ def test_a_read_that_times_out_loses_nothing(answering: Make, tmp_path: Path) ->
         assert feed.read(0.05) is None
         assert feed.read(0.05) is None
         assert not feed.ended
+        until(lambda: "waiting" in notes(tmp_path))
         (tmp_path / "go on").touch()
         assert payloads(feed.read(LIMIT)) == [b"2"]
     assert notes(tmp_path).count("waiting") == 1
@@ -319,6 +326,7 @@ def test_a_reader_that_waits_can_be_told_to_return(answering: Make, tmp_path: Pa
 
     thread = threading.Thread(target=read)
     thread.start()
+    until(lambda: "waiting" in notes(tmp_path))
     getattr(feed, end)()
     thread.join(LIMIT)
     assert len(results) == 1
@@ -338,9 +346,7 @@ def test_a_reader_that_waits_for_a_connection_can_be_told_to_return(
     with opened(answering("input", program), tmp_path) as feed:
         thread = threading.Thread(target=lambda: answers.append(feed.read()))
         thread.start()
-        limit = monotonic() + LIMIT
-        while not (tmp_path / "notes").exists() or notes(tmp_path)[-1:] != ["connect"]:
-            assert monotonic() < limit
+        until(lambda: (tmp_path / "notes").exists() and notes(tmp_path)[-1:] == ["connect"])
         thread.join(0.2)  # it waits, and does not fail at the length of the wait
         assert thread.is_alive()
         feed.interrupt()

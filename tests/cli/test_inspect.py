@@ -22,7 +22,7 @@ from typing import Any
 
 import psutil
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pyplugin import SERVICES, probe, probe_environment
 from rich.console import Console
@@ -457,7 +457,6 @@ def test_each_field_is_explained(line: bytes, says: dict[str, str]) -> None:
         assert words in row
 
 
-@settings(deadline=None)
 @given(st.binary(max_size=80) | st.lists(st.binary(max_size=20), min_size=4, max_size=9).map(b"|".join))
 def test_any_first_line_can_be_shown_and_harms_no_terminal(line: bytes) -> None:
     report = Report(command=("x",), offered=(1,), line=line)

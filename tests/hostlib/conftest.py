@@ -1,7 +1,11 @@
-"""For every test of this folder: it leaves nothing behind. For those of the channels: a server to call."""
+"""For every test of this folder: it leaves nothing behind. For those of the channels: a server to call.
+
+For those of starts and losses: what keeps a busy machine from being taken for a plugin's fault.
+"""
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any, ClassVar, NoReturn
 
 import grpc
@@ -11,11 +15,16 @@ from leftovers import sockets as sockets
 from leftovers import warm_grpc as warm_grpc
 from probe_pb2 import AddRequest, AddResponse
 
+from goplugin.handshake import Line
+from goplugin.hostlib._launch import Launch
+
+LIMIT = 60.0
+
 
 def _unary(request: bytes, context: Any) -> bytes:
     remaining = context.time_remaining()
-    # Without a deadline grpcio tells of one in the far future.
-    return b"none" if remaining is None or remaining > 1e6 else str(round(remaining)).encode()
+    # Without a deadline grpcio tells of one in the far future. By hundreds, for some seconds may have passed.
+    return b"none" if remaining is None or remaining > 1e6 else f"{round(remaining, -2):.0f}".encode()
 
 
 def _fail(request: bytes, context: Any) -> NoReturn:
@@ -58,6 +67,34 @@ class _Answers(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: Any) -> "grpc.RpcMethodHandler[Any, Any] | None":
         return self.methods.get(handler_call_details.method)
+
+
+@pytest.fixture
+def settled_late(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a client wait longer for the end of a process whose pipes or connection have ended, and for its last words.
+
+    A test whose plugin lives on then would take that long.
+    """
+    monkeypatch.setattr("goplugin.hostlib._launch.SETTLE", LIMIT)
+    for client in ("_client", "_aio_client"):
+        monkeypatch.setattr(f"goplugin.hostlib.{client}.Client._loss.__defaults__", (LIMIT,))
+        monkeypatch.setattr(f"goplugin.hostlib.{client}.DRAIN", LIMIT)
+
+
+@pytest.fixture
+def late(monkeypatch: pytest.MonkeyPatch) -> float:
+    """Let so many seconds of a start pass at once when the line has come; until then the program may take them."""
+    outcome = Launch.outcome
+
+    def passing(launch: Launch, now: float) -> Line | None:
+        line = outcome(launch, now)
+        if line is not None:
+            for client in ("_client", "_aio_client"):
+                monkeypatch.setattr(f"goplugin.hostlib.{client}.monotonic", lambda: monotonic() + LIMIT)
+        return line
+
+    monkeypatch.setattr(Launch, "outcome", passing)
+    return LIMIT
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ async def verdict(error: aio.AioRpcError) -> Exception | None:
 
 
 @asynccontextmanager
-async def opened(target: str, call_timeout: float | None = 60.0) -> AsyncGenerator[Any]:
+async def opened(target: str, call_timeout: float | None = 6000.0) -> AsyncGenerator[Any]:
     async with PluginChannel(aio.insecure_channel(target), call_timeout, verdict, lambda: None) as channel:
         yield channel
 
@@ -45,8 +45,8 @@ def test_a_unary_call_gets_the_default_deadline_unless_it_has_its_own(target: st
     async def run() -> None:
         async with opened(target) as channel:
             left = channel.unary_unary("/test/Left")
-            assert await left(b"") == b"60"
-            assert await left(b"", timeout=20) == b"20"
+            assert await left(b"") == b"6000"
+            assert await left(b"", timeout=2000) == b"2000"
         async with opened(target, None) as channel:
             assert await channel.unary_unary("/test/Left")(b"") == b"none"
 
@@ -58,7 +58,7 @@ def test_a_stream_has_no_deadline_but_its_callers(target: str) -> None:
         async with opened(target) as channel:
             stream = channel.unary_stream("/test/Stream")
             assert [item async for item in stream(b"")] == [b"none"]
-            assert [item async for item in stream(b"", timeout=20)] == [b"20"]
+            assert [item async for item in stream(b"", timeout=2000)] == [b"2000"]
             each: Any = channel.stream_stream("/test/Each")()
             await each.write(b"a")
             assert await each.read() == b"none"
@@ -120,7 +120,7 @@ def test_an_error_that_is_no_loss_is_left_as_it_is(target: str) -> None:
 def test_a_call_on_the_channel_of_a_stopped_plugin_is_a_misuse(target: str) -> None:
     async def run() -> None:
         stopped = Misuse("the plugin was stopped")
-        channel: Any = PluginChannel(aio.insecure_channel(target), 60.0, verdict, lambda: stopped)
+        channel: Any = PluginChannel(aio.insecure_channel(target), 6000.0, verdict, lambda: stopped)
         async with channel:
             with pytest.raises(Misuse, match="was stopped"):
                 channel.unary_unary("/test/Left")(b"")

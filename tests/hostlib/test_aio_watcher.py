@@ -27,7 +27,7 @@ def watched(script: str, work: Callable[[Child, Watcher, Output], Awaitable[None
             await work(child, watcher, output)
         finally:
             child.send(signal.SIGKILL)
-            await within(watcher.gone, 10)
+            await within(watcher.gone, 30)
             await watcher.close()
             child.end(10)
 
@@ -36,8 +36,8 @@ def watched(script: str, work: Callable[[Child, Watcher, Output], Awaitable[None
 
 def test_a_process_that_ended_while_its_line_was_read_is_seen_to_have_ended() -> None:
     async def work(child: Child, watcher: Watcher, output: Output) -> None:
-        assert await within(watcher.gone, 10)
-        assert await within(watcher.drained, 10)
+        assert await within(watcher.gone, 30)
+        assert await within(watcher.drained, 30)
         assert output.tail() == (b"last",)
 
     watched(f"echo '{LINE}'; echo last >&2", work)
@@ -45,8 +45,8 @@ def test_a_process_that_ended_while_its_line_was_read_is_seen_to_have_ended() ->
 
 def test_what_a_grandchild_still_holds_is_not_waited_for() -> None:
     async def work(child: Child, watcher: Watcher, output: Output) -> None:
-        assert await within(watcher.gone, 10)
-        assert await within(watcher.drained, 10)
+        assert await within(watcher.gone, 30)
+        assert await within(watcher.drained, 30)
         os.kill(int(output.tail()[0]), signal.SIGKILL)
 
     # In a session of its own it is out of reach of what we signal.
@@ -56,7 +56,7 @@ def test_what_a_grandchild_still_holds_is_not_waited_for() -> None:
 def test_nothing_is_read_after_the_end_and_closing_twice_is_fine() -> None:
     async def work(child: Child, watcher: Watcher, output: Output) -> None:
         child.send(signal.SIGTERM)
-        assert await within(watcher.gone, 10)
+        assert await within(watcher.gone, 30)
         await watcher.close()
         await watcher.close()
         assert watcher.drained.is_set()

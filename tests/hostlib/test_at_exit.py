@@ -73,18 +73,20 @@ def test_a_plugin_that_was_stopped_costs_nothing_at_the_end(tmp_path: Path) -> N
 
 
 def test_one_that_resists_does_not_cost_the_others_their_goodbye(tmp_path: Path) -> None:
+    hint = "from goplugin.hostlib import _client\n_client._HINT = 5.0\n"  # a busy machine may take more than the usual
     one = "client = SyncShell(program({name!r}), stderr=sys.stderr.buffer).client; client.start(); print(client.id)\n"
-    left, done = host(one.format(name="hangs_in_shutdown.py") + one.format(name="says_goodbye.py") * 3, tmp_path)
+    left, done = host(hint + one.format(name="hangs_in_shutdown.py") + one.format(name="says_goodbye.py") * 3, tmp_path)
     assert (left, done.returncode) == ([], 0)
     assert done.stderr == "goodbye\n" * 3
 
 
 def test_many_plugins_that_resist_take_no_longer_than_a_few(tmp_path: Path) -> None:
-    begun = time.monotonic()
-    left, done = host(SYNC.format(name="hangs_in_shutdown.py") * 8, tmp_path)
+    noted = "import time; print(time.monotonic(), file=sys.stderr)"
+    left, done = host(SYNC.format(name="hangs_in_shutdown.py") * 8 + noted, tmp_path)
+    ended = time.monotonic()
     assert (left, done.returncode) == ([], 0)
     assert len(done.stdout.split()) == 8
-    assert time.monotonic() - begun < 30
+    assert ended - float(done.stderr) < 30, "one after the other they would take a minute"
 
 
 def test_one_that_cannot_be_stopped_does_not_keep_the_others_running(tmp_path: Path) -> None:
@@ -100,13 +102,14 @@ def test_one_that_cannot_be_stopped_does_not_keep_the_others_running(tmp_path: P
     assert "the kernel does not end it" in done.stderr, "nor is it kept secret"
 
 
-def test_a_fork_of_the_host_does_not_stop_its_plugins(tmp_path: Path) -> None:
+def test_a_fork_of_the_host_does_not_stop_its_plugins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRPC_ENABLE_FORK_SUPPORT", "0")  # of its fork handlers a child may die before it exits
     script = SYNC.format(name="bare.py") + (
         "sys.stdout.flush()\n"
         "if os.fork() == 0:\n"
         "    sys.exit()\n"
-        "os.wait()\n"
-        "client.ping()\n"
+        "assert os.wait()[1] == 0\n"
+        "client.ping(LIMIT)\n"
         "print(client.stop().how, file=sys.stderr)"
     )
     left, done = host(script, tmp_path)

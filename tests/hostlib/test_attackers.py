@@ -108,7 +108,7 @@ from goplugin import hostlib
 from goplugin.handshake import Handshake
 handshake = Handshake(protocol_version=1, cookie_key="TEST_COOKIE", cookie_value="yes")
 with hostlib.Client(sys.argv[1:], handshake, {"echo": lambda channel: channel}) as client:
-    client.ping()
+    client.ping(60)
 print(sorted({"cryptography", "goplugin.transport.tls"} & set(sys.modules)))  # grpc itself loads ssl
 """
 

@@ -64,7 +64,7 @@ def test_many_threads_may_wait_while_another_lets_go(spawn: Spawn) -> None:
         thread.start()
     child.end(10)
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert seen == [-signal.SIGKILL] * 20
 
 
@@ -142,7 +142,7 @@ def test_a_process_that_does_not_end_is_told_of_in_time(spawn: Spawn, monkeypatc
         begun = time.monotonic()
         with pytest.raises(MachineFault, match=f"{child.pid} does not end"):
             child.end(0.1)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30
     # It cannot be told of a second time, for its descriptor is gone; the test ends it itself.
     os.killpg(child.pid, signal.SIGKILL)
     child._popen.wait()  # pyright: ignore[reportPrivateUsage]

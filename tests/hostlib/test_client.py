@@ -19,13 +19,15 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from shells import LIMIT, PROGRAMS, SHELLS, SUPPORT, Echo, Shell, program
+from shells import LIMIT, PATIENT, PROGRAMS, SHELLS, SUPPORT, Echo, Shell, program
 
-from goplugin.handshake import HandshakeRefused, MachineFault, Misuse, PluginFault, PluginLost, StartTimeout
+from goplugin.handshake import HandshakeRefused, Line, MachineFault, Misuse, PluginFault, PluginLost, StartTimeout
 from goplugin.hostlib import StopBudget, UnixSockets, _launch
 from goplugin.hostlib._child import Child
+from goplugin.hostlib._launch import Launch
+from goplugin.hostlib._output import Output
 
-SHORT = StopBudget(shutdown=0.5, terminate=0.5, kill=5.0)
+SHORT = StopBudget(shutdown=0.5, terminate=0.5, kill=30.0)
 Make = Callable[..., Shell]
 
 
@@ -98,7 +100,7 @@ def test_a_plugin_starts_answers_and_stops(started: Make) -> None:
     assert not shell.client.exited
     stopped = shell.stop()
     assert (stopped.how, stopped.exit_code, stopped.signal) == ("shutdown", 0, None)
-    assert stopped.seconds < 5
+    assert 0 < stopped.seconds < PATIENT.shutdown
     assert shell.client.exited
     assert shell.client.stopped == stopped
 
@@ -229,13 +231,13 @@ def test_sockets_that_cannot_be_had_are_told_of(
 
 @pytest.mark.fault(15)
 def test_a_plugin_with_nothing_of_go_plugins_services_works(started: Make) -> None:
-    shell = started("no_services.py")
+    shell = started("no_services.py", stop_budget=StopBudget(shutdown=LIMIT, terminate=LIMIT))
     assert shell.call(shell.echo().echo, b"hello") == b"hello"
     with pytest.raises(PluginFault, match="UNIMPLEMENTED"):
         shell.ping()
     stopped = shell.stop()
     assert (stopped.how, stopped.signal) == ("terminated", "SIGTERM")
-    assert stopped.seconds < 2, "it cannot be asked, so nobody waits for it"
+    assert stopped.seconds < LIMIT / 2, "it cannot be asked, so nobody waits for it"
 
 
 @pytest.mark.fault(12)
@@ -254,12 +256,34 @@ def test_a_plugin_that_says_it_is_not_serving_fails_its_ping(started: Make) -> N
 
 # ------------------------------------------------------------------------------------------------- starts that fail
 
+
+@pytest.fixture
+def out_of_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the time for a start be over once the plugin has said something, be it early or late."""
+    said, outcome, stdout, stderr = list[bytes](), Launch.outcome, Launch.stdout, Output.stderr
+
+    def hear_stdout(launch: Launch, data: bytes) -> None:
+        said.append(data)
+        stdout(launch, data)
+
+    def hear_stderr(output: Output, data: bytes) -> None:
+        said.append(data)
+        stderr(output, data)
+
+    def over(launch: Launch, now: float) -> Line | None:
+        return outcome(launch, now if launch.condemned or not any(said) else max(now, launch.deadline))
+
+    monkeypatch.setattr(Launch, "stdout", hear_stdout)
+    monkeypatch.setattr(Output, "stderr", hear_stderr)
+    monkeypatch.setattr(Launch, "outcome", over)
+
+
 LOST: list[tuple[str, dict[str, Any], type[PluginLost], str, int | None, str | None, bytes]] = [
-    ("never.sh", {"start_timeout": 0.5}, StartTimeout, "within 0.5 s", None, None, b""),
+    ("never.sh", {}, StartTimeout, "within 30 s", None, None, b""),
     ("exits.sh", {"env": {"CODE": "0"}}, PluginLost, "exited before", 0, None, b""),
     ("exits.sh", {"env": {"CODE": "3"}}, PluginLost, "exited before", 3, None, b""),
     ("crashes.sh", {}, PluginLost, "exited before", None, "SIGSEGV", b""),
-    ("partial_then_hangs.sh", {"start_timeout": 0.5}, StartTimeout, "within 0.5 s", None, None, b"1|1|unix|/tmp"),
+    ("partial_then_hangs.sh", {}, StartTimeout, "within 30 s", None, None, b"1|1|unix|/tmp"),
     ("partial_then_exits.sh", {}, PluginLost, "exited before", 0, None, b"1|1|unix|/tmp/p|grpc|"),
     ("closes_stdout.sh", {}, PluginLost, "closed its stdout", None, None, b""),
     ("grandchild_holds_stdout.sh", {}, PluginLost, "exited before", 3, None, b""),
@@ -273,6 +297,7 @@ LOST: list[tuple[str, dict[str, Any], type[PluginLost], str, int | None, str | N
 @pytest.mark.fault(1, 2, 3, 5, 6, 12, 18, 19)
 def test_a_plugin_that_does_not_come_up_is_lost(
     make: Make,
+    request: pytest.FixtureRequest,
     name: str,
     options: dict[str, Any],
     kind: type[PluginLost],
@@ -281,11 +306,15 @@ def test_a_plugin_that_does_not_come_up_is_lost(
     signal: str | None,
     said: bytes,
 ) -> None:
+    if kind is StartTimeout:
+        request.getfixturevalue("out_of_time")
+    elif name not in ("closes_stdout.sh", "grandchild_holds_stdout.sh"):  # whose pipes or process do not end
+        request.getfixturevalue("settled_late")
     shell = make(name, **options)
     begun = time.monotonic()
     with pytest.raises(PluginLost, match=reason) as caught:
         shell.start()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25, "neither a sleep of a minute nor the time for a start"
     error = caught.value
     assert type(error) is kind
     assert (error.exit_code, error.signal, error.said) == (exit_code, signal, said)
@@ -298,12 +327,15 @@ def test_a_plugin_that_does_not_come_up_is_lost(
     ("name", "options", "last"),
     [
         ("exits.sh", {"env": {"CODE": "1"}}, b"cannot open the database"),
-        ("never.sh", {"start_timeout": 0.5}, b"waiting for the database"),
+        ("never.sh", {}, b"waiting for the database"),
         ("exits_after_line.sh", {}, b"cannot listen"),
     ],
 )
 @pytest.mark.fault(1, 2, 19, 49)
-def test_the_error_quotes_the_last_lines_of_stderr(make: Make, name: str, options: Any, last: bytes) -> None:
+def test_the_error_quotes_the_last_lines_of_stderr(
+    make: Make, name: str, options: Any, last: bytes, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("out_of_time" if name == "never.sh" else "settled_late")
     shell = make(name, **options)
     with pytest.raises(PluginLost) as caught:
         shell.start()
@@ -348,7 +380,7 @@ def test_a_bad_first_line_is_refused_by_its_field(make: Make, name: str, line: s
     begun = time.monotonic()
     with pytest.raises(HandshakeRefused) as caught:
         shell.start()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25
     assert caught.value.field == field
     assert str(caught.value).isprintable()
     assert os.path.basename(name) in str(caught.value)
@@ -388,14 +420,14 @@ def test_lines_before_the_handshake_line_are_output_where_that_many_are_allowed(
 
 
 @pytest.mark.fault(1, 32)
-def test_a_plugin_that_listens_nowhere_times_out(make: Make) -> None:
-    shell = make("line.sh", env={"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}, start_timeout=1.0)
-    with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 1 s"):
+def test_a_plugin_that_listens_nowhere_times_out(make: Make, late: float) -> None:
+    shell = make("line.sh", env={"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}, start_timeout=late + 1)
+    with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 61 s"):
         shell.start()
 
 
 def test_a_look_at_whether_a_silent_plugin_wants_tls_is_no_longer_waited_for_than_a_start_may_take(
-    make: Make, monkeypatch: pytest.MonkeyPatch
+    make: Make, late: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """To connect may take its time: the plugin may have named a host that nobody can resolve."""
     begun, held, over = threading.Event(), threading.Event(), threading.Event()
@@ -406,8 +438,10 @@ def test_a_look_at_whether_a_silent_plugin_wants_tls_is_no_longer_waited_for_tha
         over.set()
 
     monkeypatch.setattr("goplugin.hostlib._plugin.tls_wanted", hang)
-    shell = make("line.sh", env={"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}, start_timeout=4.0)
-    with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 4 s"):
+    for client in ("_client", "_aio_client"):
+        monkeypatch.setattr(f"goplugin.hostlib.{client}.SILENCE", 0.0)
+    shell = make("line.sh", env={"LINE": "1|1|unix|/tmp/gp-nobody|grpc|"}, start_timeout=late + 4)
+    with pytest.raises(StartTimeout, match="no answer at /tmp/gp-nobody within 64 s"):
         shell.start()
     assert begun.is_set()
     assert not over.is_set()
@@ -434,6 +468,7 @@ def test_a_program_that_cannot_run_is_the_machines_fault(
     assert not shell.client.exited
 
 
+@pytest.mark.usefixtures("settled_late")
 def test_what_may_explain_a_failure_is_told_with_it(make: Make) -> None:
     with pytest.raises(PluginLost, match=r"exit code 127; .*a shell did not find the program"):
         make("exits.sh", env={"CODE": "127"}).start()
@@ -466,6 +501,7 @@ def test_a_temporary_directory_that_is_missing_read_only_or_full_is_the_machines
 
 
 @pytest.mark.fault(20)
+@pytest.mark.usefixtures("settled_late")
 def test_a_plugin_that_dies_in_a_call_is_lost_and_the_error_is_the_calls_too(started: Make) -> None:
     shell = started("bare.py")
     with pytest.raises(PluginLost) as caught:
@@ -482,6 +518,7 @@ def test_a_plugin_that_dies_in_a_call_is_lost_and_the_error_is_the_calls_too(sta
 
 
 @pytest.mark.fault(20)
+@pytest.mark.usefixtures("settled_late")
 def test_a_connection_that_breaks_just_before_the_process_ends_is_a_loss(started: Make) -> None:
     shell = started("hangs_up_first.py")
     with pytest.raises(PluginLost) as caught:
@@ -505,6 +542,7 @@ def test_a_start_that_is_no_longer_wanted_ends_even_at_its_last_step(
 
 
 @pytest.mark.fault(20, 21)
+@pytest.mark.usefixtures("settled_late")
 def test_a_dead_plugin_stays_lost(started: Make) -> None:
     shell = started("bare.py")
     echo = shell.echo()
@@ -517,7 +555,7 @@ def test_a_dead_plugin_stays_lost(started: Make) -> None:
         shell.echo()
     stopped = shell.stop()
     assert (stopped.how, stopped.signal) == ("exited already", "SIGKILL")
-    assert stopped.seconds < 1
+    assert stopped.seconds < PATIENT.shutdown / 2
 
 
 def test_the_end_of_a_plugin_is_noticed_at_once_and_without_a_call(started: Make) -> None:
@@ -547,7 +585,7 @@ def test_a_timeout_of_the_callers_own_wins(started: Make) -> None:
     with pytest.raises(grpc.RpcError) as caught:
         shell.call(shell.echo().hang, timeout=0.3)
     assert caught.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 30
 
 
 def test_an_unavailable_that_the_plugin_itself_says_is_no_loss(started: Make) -> None:
@@ -566,7 +604,7 @@ def test_a_frozen_plugin_fails_its_ping_in_time(started: Make) -> None:
     begun = time.monotonic()
     with pytest.raises(PluginFault, match="DEADLINE_EXCEEDED"):
         shell.ping(timeout=0.3)
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < LIMIT / 2
 
 
 # -------------------------------------------------------------------------------------------------------------- stops
@@ -587,7 +625,8 @@ def test_a_frozen_plugin_fails_its_ping_in_time(started: Make) -> None:
 def test_a_stop_goes_as_far_as_it_must_and_tells_how_far(
     started: Make, name: str, how: str, exit_code: int | None, signal: str | None, least: float
 ) -> None:
-    budget = StopBudget(shutdown=60) if how == "shutdown" else SHORT
+    patient = {"shutdown": StopBudget(shutdown=60), "terminated": StopBudget(shutdown=SHORT.shutdown, terminate=60)}
+    budget = patient.get(how, SHORT)
     shell = started(name, stop_budget=budget)
     pid = shell.client.id
     begun = time.monotonic()
@@ -600,11 +639,11 @@ def test_a_stop_goes_as_far_as_it_must_and_tells_how_far(
 
 @pytest.mark.fault(16)
 def test_a_frozen_plugin_is_woken_to_act_on_sigterm(started: Make) -> None:
-    shell = started("bare.py", stop_budget=StopBudget(shutdown=0.3, terminate=30.0, kill=5.0))
+    shell = started("bare.py", stop_budget=StopBudget(shutdown=0.3, terminate=60.0, kill=5.0))
     os.kill(shell.client.id, signal.SIGSTOP)
     stopped = shell.stop()
     assert (stopped.how, stopped.signal) == ("terminated", "SIGTERM")
-    assert stopped.seconds < 10
+    assert stopped.seconds < 30
 
 
 @pytest.mark.fault(16, 17)
@@ -621,7 +660,7 @@ def test_the_childs_children_end_with_it(started: Make) -> None:
     child = psutil.Process(int(shell.client.stderr_tail[0].removeprefix("child ")))
     begun = time.monotonic()
     assert shell.stop().how == "shutdown"
-    assert time.monotonic() - begun < 5, "nobody waits for pipes that a grandchild holds"
+    assert time.monotonic() - begun < PATIENT.shutdown, "nobody waits for pipes that a grandchild holds"
     until(lambda: ended(child))
 
 
@@ -663,6 +702,7 @@ def test_a_client_starts_only_once(started: Make) -> None:
 
 
 @pytest.mark.fault(47)
+@pytest.mark.usefixtures("settled_late")
 def test_a_start_that_failed_is_over(make: Make) -> None:
     shell = make("exits.sh", env={"CODE": "3"})
     with pytest.raises(PluginLost):
@@ -773,6 +813,7 @@ def test_a_sink_that_fails_is_told_off_once_and_stops_nothing(started: Make, cap
 
 
 @pytest.mark.fault(49)
+@pytest.mark.usefixtures("settled_late")
 def test_a_traceback_of_a_dying_plugin_is_in_the_error(started: Make) -> None:
     shell = started("logs.py")
     shell.call(shell.echo().echo, b"Traceback (most recent call last):\n  File\nValueError: boom\n")

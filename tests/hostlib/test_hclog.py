@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from goplugin.hostlib._hclog import DEBUG, ERROR, INFO, TRACE, WARNING, Entry, in_json, legible, parse, prefixed
@@ -100,7 +100,6 @@ def test_text_of_a_plugin_cannot_act_on_a_terminal(raw: bytes | str, text: str) 
     assert legible(raw) == text
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(), st.text()))
 def test_any_text_becomes_one_printable_line(raw: bytes | str) -> None:
     assert legible(raw).replace("\t", "").isprintable()
@@ -110,7 +109,6 @@ def object_around(inside: bytes) -> bytes:
     return b'{"@level":"info",' + inside + b"}"
 
 
-@settings(deadline=None)
 @given(st.one_of(st.binary(), st.builds(object_around, st.binary())))
 def test_any_line_is_an_entry_or_none(raw: bytes) -> None:
     entry = parse(raw)

@@ -21,7 +21,7 @@ def test_it_is_waited_for_by_all_and_no_longer_than_asked() -> None:
     latch.set()
     latch.set()
     for thread in threads:
-        thread.join(10)
+        thread.join(60)
     assert seen == [True] * 4
     assert latch.is_set()
     assert latch.wait(60)

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from goplugin.handshake import LINE_MAX, RUN_BY_HAND, HandshakeRefused, Line, PluginLost, StartTimeout
@@ -225,7 +225,6 @@ def test_lines_that_were_skipped_are_quoted_where_no_other_comes() -> None:
     assert lost(start, 110.1).said == b"hello\n1|7|un"
 
 
-@settings(deadline=None)
 @given(
     st.binary(max_size=300) | st.lists(st.sampled_from([*OTHERS, LINE, b"1|7|un"])).map(b"".join),
     st.lists(st.integers(min_value=1, max_value=40)),

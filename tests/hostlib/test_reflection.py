@@ -136,7 +136,7 @@ def test_a_server_that_knows_only_v1alpha_tells_its_services_and_methods(tmp_pat
         v1alpha.enable_server_reflection((health, v1alpha.SERVICE_NAME, "not.in.any.Pool"), server)
 
     with serving(tmp_path, prepare) as channel:
-        health, mirror, unknown = list_services(channel)
+        health, mirror, unknown = list_services(channel, 60)
     assert health.methods is not None
     assert ServiceInfo(name=health.name, methods=tuple(sorted(health.methods, key=lambda m: m.name))) == HEALTH
     assert mirror.name == "grpc.reflection.v1alpha.ServerReflection"
@@ -147,17 +147,17 @@ def test_a_server_that_knows_only_v1alpha_tells_its_services_and_methods(tmp_pat
 def test_v1_is_asked_before_v1alpha(tmp_path: Path) -> None:
     answers = {V1: each(names("one.KV"), files(kv("one"))), V1ALPHA: each(names("two.KV"), files(kv("two")))}
     with scripted(tmp_path, answers) as channel:
-        assert list_services(channel) == (ServiceInfo(name="one.KV", methods=(GET,)),)
+        assert list_services(channel, 60) == (ServiceInfo(name="one.KV", methods=(GET,)),)
 
 
 def test_a_server_without_reflection_is_told_from_one_that_fails(tmp_path: Path) -> None:
     with scripted(tmp_path, {}) as channel, pytest.raises(NoReflection):
-        list_services(channel)
+        list_services(channel, 60)
 
 
 def test_a_server_that_serves_nothing_lists_nothing(tmp_path: Path) -> None:
     with scripted(tmp_path, {V1: each(names())}) as channel:
-        assert list_services(channel) == ()
+        assert list_services(channel, 60) == ()
 
 
 def test_an_answer_that_does_not_come_ends_at_the_deadline(tmp_path: Path) -> None:
@@ -178,7 +178,7 @@ def test_a_stream_that_ends_early_is_a_fault(tmp_path: Path) -> None:
         yield names("a.A", "b.B") if next(requests).HasField("list_services") else files()
 
     with scripted(tmp_path, {V1: one_of_two}) as channel, pytest.raises(PluginFault, match="1 answers to 2"):
-        list_services(channel)
+        list_services(channel, 60)
 
 
 def test_a_flood_of_answers_is_not_read_to_its_end(tmp_path: Path) -> None:
@@ -187,14 +187,14 @@ def test_a_flood_of_answers_is_not_read_to_its_end(tmp_path: Path) -> None:
             yield names()
 
     with scripted(tmp_path, {V1: flood}) as channel:
-        assert list_services(channel) == ()
+        assert list_services(channel, 60) == ()
 
 
 def test_answers_beyond_the_limit_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("goplugin.hostlib._reflection.ANSWERS_MAX", 1000)
     answers = each(names("a.A", "b.B"), files(b"\x0a\x00" * 300), files(b"\x0a\x00" * 300))
     with scripted(tmp_path, {V1: answers}) as channel, pytest.raises(PluginFault, match="more than 1000 bytes"):
-        list_services(channel)
+        list_services(channel, 60)
 
 
 def test_a_file_that_came_with_an_earlier_answer_need_not_come_again() -> None:

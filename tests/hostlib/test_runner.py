@@ -24,7 +24,7 @@ from goplugin.hostlib import Runner, SecureConfig, StopBudget, Subprocess, UnixS
 from goplugin.hostlib._identity import listener
 from goplugin.hostlib._runner import Translated
 
-BRIEF = StopBudget(shutdown=0.2, terminate=0.2, kill=0.5)
+BRIEF = StopBudget(shutdown=20, terminate=20, kill=0.5)  # a stop waits for the whole of it for a start to end
 
 
 class Plain(Subprocess):
@@ -150,7 +150,8 @@ def test_a_runner_is_used_in_place_of_a_command(make: Make) -> None:
     ("name", "how", "signal"), [("lives_on.py", "terminated", "SIGTERM"), ("ignores_sigterm.py", "killed", "SIGKILL")]
 )
 def test_the_runner_ends_what_does_not_end_by_itself(make: Make, name: str, how: str, signal: str) -> None:
-    shell = make(Plain(name), stop_budget=StopBudget(shutdown=0.2, terminate=0.5, kill=5))
+    budget = StopBudget(shutdown=0.2, terminate=0.2 if how == "killed" else 30, kill=30)
+    shell = make(Plain(name), stop_budget=budget)
     shell.start()
     stopped = shell.stop()
     assert (stopped.how, stopped.signal) == (how, signal)
@@ -319,7 +320,7 @@ def test_a_stop_does_not_wait_for_a_start_that_does_not_end(make: Make) -> None:
         heard.set()
 
     runner = Hanging("kill", "never.sh")
-    shell = make(runner, stop_budget=BRIEF, stderr=hear)
+    shell = make(runner, stop_budget=StopBudget(shutdown=0.2, terminate=0.2, kill=0.5), stderr=hear)
     with pytest.raises(MachineFault, match=r"has not ended yet|another thread is still stopping"):
         shell.start_and_stop(heard, runner.let_go)
 
@@ -343,7 +344,7 @@ def test_a_start_that_is_cancelled_does_not_wait_for_its_runner() -> None:
 
 def test_a_kill_does_not_wait_for_a_terminate_that_hangs(make: Make) -> None:
     runner = Hanging("terminate")
-    shell = make(runner, stop_budget=StopBudget(shutdown=0, terminate=0.2, kill=10))
+    shell = make(runner, stop_budget=StopBudget(shutdown=0, terminate=0.2, kill=30))
     shell.start()
     stopped = shell.stop()
     assert (stopped.how, stopped.signal) == ("killed", "SIGKILL")
@@ -359,17 +360,17 @@ def test_a_runner_that_hangs_does_not_hold_up_the_stop(make: Make) -> None:
     runner.let_go()
 
 
-def test_a_translation_that_hangs_is_no_longer_waited_for_than_a_start_may_take(make: Make) -> None:
+def test_a_translation_that_hangs_is_no_longer_waited_for_than_a_start_may_take(make: Make, late: float) -> None:
     runner = Hanging("plugin_to_host", "line.sh")
-    shell = make(runner, env={"LINE": "1|1|unix|/there|grpc|"}, start_timeout=4, stop_budget=BRIEF)
-    with pytest.raises(StartTimeout, match="an address that its runner did not translate within 4 s"):
+    shell = make(runner, env={"LINE": "1|1|unix|/there|grpc|"}, start_timeout=late + 1)
+    with pytest.raises(StartTimeout, match="an address that its runner did not translate within 61 s"):
         shell.start()
     runner.let_go()
 
 
 def test_a_stop_does_not_wait_for_a_translation(make: Make) -> None:
     runner = Hanging("plugin_to_host")
-    shell = make(runner, stop_budget=BRIEF)
+    shell = make(runner)
     with pytest.raises(PluginLost, match="was stopped while it was starting"):
         shell.start_and_stop(runner.begun)
     runner.let_go()
@@ -400,7 +401,10 @@ def test_a_runner_that_cannot_wait_is_told_off(make: Make, caplog: pytest.LogCap
     assert "cannot tell when it ends" in caplog.text
 
 
-def test_what_the_runner_knows_of_a_failure_is_in_the_error(make: Make) -> None:
+@pytest.mark.usefixtures("settled_late")
+def test_what_the_runner_knows_of_a_failure_is_in_the_error(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("goplugin.hostlib._runner._WITHIN", LIMIT)
+
     class Knowing(Plain):
         def diagnose(self) -> Sequence[str]:
             return ["the image was pulled yesterday"]
@@ -580,12 +584,12 @@ def test_a_plugin_that_ends_while_it_is_looked_at_is_lost(client: Make, monkeypa
         shell.start()
 
 
-def test_what_is_not_checked_is_tried(client: Make, stranger: str) -> None:
+def test_what_is_not_checked_is_tried(client: Make, stranger: str, late: float) -> None:
     shell = client(
         program("line.sh"),
         env={"LINE": f"1|1|unix|{stranger}|grpc|"},
         unix_sockets=UnixSockets(check="nothing"),
-        start_timeout=0.5,
+        start_timeout=late + 1,
     )
     with pytest.raises(PluginLost, match="printed its handshake line"):
         shell.start()

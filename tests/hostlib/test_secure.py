@@ -105,6 +105,7 @@ def test_whoever_changes_the_file_between_check_and_start_changes_nothing(
     assert not (tmp_path / "ran").exists()
 
 
+@pytest.mark.usefixtures("settled_late")
 def test_the_attack_works_where_nothing_is_checked(
     make: Make, script: Path, tmp_path: Path, before_start: Callable[[Callable[[], object]], None]
 ) -> None:
@@ -262,7 +263,7 @@ def test_a_check_that_hangs_is_no_longer_waited_for_than_a_start_may_take(make: 
 def test_a_stop_does_not_wait_for_a_check_that_hangs(make: Make, script: Path) -> None:
     hanging = Hanging()
     secure = SecureConfig(checksum=bytes(32), hash=lambda: hanging)
-    shell = make([str(script)], secure=secure, stop_budget=StopBudget(kill=0.1))
+    shell = make([str(script)], secure=secure, stop_budget=StopBudget(shutdown=LIMIT / 2, kill=0.1))
     with pytest.raises(PluginLost, match="was stopped while it was starting"):
         shell.start_and_stop(hanging.begun)
     hanging.let_go()

@@ -1,5 +1,6 @@
 """Plugins that do not answer a client in plain text, some because they want TLS."""
 
+import select
 import socket
 import ssl
 import tempfile
@@ -13,6 +14,7 @@ from foreign_certificates import Foreign
 from shells import SHELLS, Shell, clients, program
 
 from goplugin.handshake import Address, Tcp, TlsRefused, Unix
+from goplugin.hostlib import _silence
 from goplugin.hostlib._silence import tls_wanted
 
 Answer = Callable[[socket.socket], object]
@@ -20,6 +22,24 @@ Answer = Callable[[socket.socket], object]
 
 def never(seconds: float) -> bool:
     return threading.Event().wait(seconds)
+
+
+@pytest.fixture
+def heard(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], bool]:
+    """Wait for an answer to the greeting, on a busy machine longer than usual; then there is none in plain text."""
+    greeted: list[socket.socket] = []
+    connected = _silence._connected  # pyright: ignore[reportPrivateUsage]
+
+    def kept(address: Address) -> socket.socket:
+        greeted.append(connected(address))
+        return greeted[-1]
+
+    def wait(_: float) -> bool:
+        select.select(greeted[-1:], [], [], 30)
+        return False
+
+    monkeypatch.setattr(_silence, "_connected", kept)
+    return wait
 
 
 def by_tls(certificate: Foreign, version: ssl.TLSVersion) -> Answer:
@@ -87,15 +107,17 @@ def answered(request: pytest.FixtureRequest, nothing_left: str) -> Iterator[Call
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
 def test_who_answers_a_tls_greeting_with_tls_wants_it(
-    answered: Callable[[Answer], Address], version: ssl.TLSVersion
+    answered: Callable[[Answer], Address], heard: Callable[[float], bool], version: ssl.TLSVersion
 ) -> None:
-    wanted = tls_wanted(answered(by_tls(Foreign.make(), version)), never)
+    wanted = tls_wanted(answered(by_tls(Foreign.make(), version)), heard)
     assert isinstance(wanted, TlsRefused)
     assert "tls=" in str(wanted)
 
 
-def test_so_does_who_refuses_it_with_an_alert(answered: Callable[[Answer], Address]) -> None:
-    assert tls_wanted(answered(by_alert), never) is not None
+def test_so_does_who_refuses_it_with_an_alert(
+    answered: Callable[[Answer], Address], heard: Callable[[float], bool]
+) -> None:
+    assert tls_wanted(answered(by_alert), heard) is not None
 
 
 @pytest.mark.parametrize("answer", [by_settings, by_an_end, by_nothing])
@@ -129,8 +151,15 @@ def make(request: pytest.FixtureRequest) -> Iterator[Callable[..., Shell]]:
         yield make
 
 
-def test_a_plugin_that_serves_tls_is_not_waited_for_in_plain_text(make: Callable[..., Shell]) -> None:
+def test_a_plugin_that_serves_tls_is_not_waited_for_in_plain_text(
+    make: Callable[..., Shell], heard: Callable[[float], bool], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """That would be another error, and after the start timeout."""
+
+    def wanted(address: Address, _: object) -> TlsRefused | None:
+        return tls_wanted(address, heard)
+
+    monkeypatch.setattr("goplugin.hostlib._plugin.tls_wanted", wanted)
     with pytest.raises(TlsRefused, match=r"serves TLS, and this client was given none.*tls\.py.*pid"):
         make([*program("tls.py"), "silent-tls"], start_timeout=120).start()
 

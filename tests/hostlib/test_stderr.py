@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from goplugin.hostlib._hclog import DEBUG, ERROR, INFO, WARNING, Entry
@@ -151,7 +151,6 @@ PARTS = {
 }
 
 
-@settings(deadline=None)
 @given(
     st.lists(st.sampled_from(sorted(PARTS)), max_size=12),
     st.sampled_from([3, 100, LINE_PIECE - 1, LINE_PIECE, LINE_PIECE + 1]),

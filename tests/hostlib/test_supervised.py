@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 import grpc
 import psutil
 import pytest
-from shells import HANDSHAKE, LIMIT, SUPPORT, Echo, program
+from shells import HANDSHAKE, LIMIT, PATIENT, SUPPORT, Echo, program
 
 from goplugin import hostlib
 from goplugin.handshake import MachineFault, Misuse, PluginFault, PluginLost
@@ -36,7 +36,7 @@ from goplugin.hostlib import (
 R = TypeVar("R")
 SOON = RestartPolicy(delay=0.01, delay_max=0.01, jitter=0.0)
 NEVER_MIND = HealthCheck(every=3600.0)
-SHORT = StopBudget(shutdown=0.2, terminate=0.2, kill=10.0)
+SHORT = StopBudget(shutdown=0.2, terminate=0.2, kill=30.0)
 
 
 class Sync:
@@ -134,13 +134,16 @@ class Events(list[hostlib.Event]):
 
 
 @pytest.fixture(params=[Sync, Aio])
-def supervised(request: pytest.FixtureRequest) -> Iterator[Callable[..., tuple[Any, Events]]]:
+def supervised(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., tuple[Any, Events]]]:
     """Start supervised plugins, and stop each in the end."""
+    monkeypatch.setattr("goplugin.hostlib._supervised._TIDY", LIMIT)
     made: list[Any] = []
 
     def supervised(command: str | Callable[[], Any], *, started: bool = True, **options: Any) -> tuple[Any, Events]:
         env = SUPPORT | options.pop("env", {})
-        budget = options.pop("stop_budget", StopBudget())
+        budget = options.pop("stop_budget", PATIENT)
 
         def client() -> Any:
             return request.param.kind.Client(
@@ -222,6 +225,7 @@ def test_who_waits_for_a_plugin_that_is_not_ready_waits_no_longer_than_asked(sup
         shell.do(lambda: shell.plugin.ready(timeout=0.05))
 
 
+@pytest.mark.usefixtures("settled_late")
 def test_a_call_that_may_have_run_is_not_repeated(supervised: Make) -> None:
     shell, events = supervised("bare.py")
     done: list[int] = []
@@ -237,6 +241,7 @@ def test_a_call_that_may_have_run_is_not_repeated(supervised: Make) -> None:
     assert len(events.of(Started)) == 2
 
 
+@pytest.mark.usefixtures("settled_late")
 def test_an_idempotent_call_is_repeated_on_the_next_plugin_and_not_for_ever(supervised: Make) -> None:
     shell, events = supervised("bare.py")
     done: list[int] = []
@@ -301,6 +306,7 @@ def test_a_healthy_plugin_is_pinged_and_left_alone(supervised: Make, monkeypatch
     assert events.kinds() == [Started, Ready]
 
 
+@pytest.mark.usefixtures("settled_late")
 def test_a_plugin_that_ends_during_a_ping_is_lost_at_once(supervised: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     shell, events = supervised("bare.py", health=HealthCheck(every=0.1, misses=1000))
     client = shell.do(shell.plugin.ready)
@@ -342,12 +348,23 @@ def test_a_sick_plugin_is_replaced(supervised: Make) -> None:
 
 
 def test_a_frozen_plugin_is_replaced_and_the_call_that_hangs_in_it_ends(supervised: Make) -> None:
-    health = HealthCheck(every=0.05, timeout=0.2, misses=2)
+    health = HealthCheck(every=0.05, timeout=5.0, misses=2)
     shell, events = supervised("bare.py", health=health, stop_budget=SHORT)
     pid = events.until(Ready).pid
     assert pid is not None
+    begun = threading.Event()
+
+    def work(echo: Echo) -> Any:
+        begun.set()
+        return hang(echo)
+
+    def freeze() -> None:
+        assert begun.wait(LIMIT)
+        os.kill(pid, signal.SIGSTOP)
+        shell.plugin._supervision.patience = 0.2  # not before: one that is well may need more on a busy machine
+
     with pytest.raises(MayHaveRun):
-        shell.alongside(lambda: shell.plugin.call("echo", hang), lambda: os.kill(pid, signal.SIGSTOP))
+        shell.alongside(lambda: shell.plugin.call("echo", work), freeze)
     assert events.until(Ready, 2).pid != pid
     assert not psutil.pid_exists(pid)
 
@@ -483,7 +500,7 @@ def test_an_event_handler_that_blocks_does_not_keep_stop_from_returning(monkeypa
     with pytest.raises(Misuse, match="make or on_event"):
         plugin.stop()
     blocks.set()
-    monkeypatch.undo()
+    monkeypatch.setattr("goplugin.hostlib._supervised._TIDY", LIMIT)
     plugin.stop()
 
 
@@ -557,6 +574,7 @@ def test_cancelling_who_waits_for_a_stop_does_not_interrupt_it() -> None:
     asyncio.run(asyncio.wait_for(run(), LIMIT))
 
 
+@pytest.mark.usefixtures("settled_late")
 def test_a_call_whose_channel_was_closed_under_it_may_have_run_and_cancels_nobody() -> None:
     async def run() -> None:
         again = asyncio.Event()

@@ -16,7 +16,7 @@ from typing import Any
 import grpc
 import psutil
 import pytest
-from shells import HANDSHAKE, SUPPORT, Echo, program
+from shells import HANDSHAKE, LIMIT, PATIENT, SUPPORT, Echo, program
 
 from goplugin import hostlib
 from goplugin.handshake import MachineFault, Misuse, PluginLost
@@ -33,6 +33,7 @@ def make() -> Iterator[Make]:
     made: list[Client] = []
 
     def make(name: str, **options: Any) -> Client:
+        options = {"stop_budget": PATIENT} | options
         made.append(hostlib.Client(program(name), HANDSHAKE, {"echo": Echo}, env=SUPPORT, **options))
         return made[-1]
 
@@ -80,7 +81,7 @@ def test_a_stop_from_another_thread_ends_a_start(make: Make) -> None:
         begun = time.monotonic()
         stopped = client.stop()
         assert stopped.how == "killed"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 25, "it has 30 s to start"
         with pytest.raises(PluginLost, match="was stopped while it was starting"):
             starting.result(30)
     with pytest.raises(Misuse, match="make another client"):
@@ -119,7 +120,7 @@ def test_an_interrupt_at_the_very_moment_of_the_start_leaves_nothing(
 
 
 def test_an_interrupt_during_the_stop_kills_at_once(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = make("lives_on.py", stop_budget=StopBudget(shutdown=30))
+    client = make("lives_on.py", stop_budget=PATIENT)
     client.start()
 
     def interrupt(link: object, seconds: float) -> bool:
@@ -129,14 +130,14 @@ def test_an_interrupt_during_the_stop_kills_at_once(make: Make, monkeypatch: pyt
     begun = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
         client.stop()
-    assert time.monotonic() - begun < 10
+    assert time.monotonic() - begun < PATIENT.shutdown
     assert client.exited
     assert client.stopped is not None
     assert client.stopped.signal == "SIGKILL"
 
 
 def test_many_threads_may_stop_it_and_all_get_the_same_answer(make: Make) -> None:
-    client = make("lives_on.py", stop_budget=StopBudget(shutdown=0.3))
+    client = make("lives_on.py", stop_budget=StopBudget(shutdown=0.3, terminate=30))
     client.start()
     with ThreadPoolExecutor(8) as others:
         answers = list(others.map(Client.stop, [client] * 8))
@@ -150,7 +151,7 @@ def test_a_call_that_waits_while_another_thread_stops_the_plugin_ends(make: Make
     echo = client.dispense("echo")
     with ThreadPoolExecutor(1) as other:
         call = other.submit(echo.hang, b"")
-        client.ping()
+        client.ping(LIMIT)
         client.stop()
         with pytest.raises((PluginLost, grpc.RpcError)):
             call.result(30)
@@ -179,7 +180,7 @@ def test_cancelling_a_future_cancels_that_call_alone(make: Make) -> None:
         assert future.code() is grpc.StatusCode.CANCELLED
         assert not other.done()
         assert echo.echo(b"hello") == b"hello"
-        client.ping()
+        client.ping(LIMIT)
         other.cancel()
 
 
@@ -201,7 +202,7 @@ def test_a_log_handler_that_is_stuck_holds_up_neither_another_plugin_nor_the_sto
         assert stuck.dispense("echo").echo(b"words\n") == b"", "calls do not pass through the log"
         begun = time.monotonic()
         assert stuck.stop().how == "shutdown"
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 30, "it is stuck for a minute"
     finally:
         handler.go.set()
         logger.removeHandler(handler)
@@ -222,8 +223,10 @@ def test_a_sink_may_stop_the_plugin_itself(make: Make) -> None:
     assert client.exited
 
 
+@pytest.mark.timeout(300)
 def test_thirty_plugins_at_once(make: Make) -> None:
-    clients = [make("bare.py", stop_budget=StopBudget(shutdown=30)) for _ in range(30)]
+    budget = StopBudget(shutdown=LIMIT)
+    clients = [make("bare.py", start_timeout=2 * LIMIT, stop_budget=budget) for _ in range(30)]
 
     def call(client: Client) -> bytes:
         answer: bytes = client.dispense("echo").echo(b"hello")
@@ -279,12 +282,12 @@ def test_a_stop_from_within_the_start_ends_it(make: Make) -> None:
     begun = time.monotonic()
     with pytest.raises(PluginLost, match="was stopped while it was starting"):
         client.start()
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < 25, "it has 30 s to start"
     assert [stopped.how for stopped in stops] == ["killed"]
 
 
 def test_a_stop_from_within_the_stop_hurries_it(make: Make, monkeypatch: pytest.MonkeyPatch) -> None:
-    client = make("lives_on.py", stop_budget=StopBudget(shutdown=30))
+    client = make("lives_on.py", stop_budget=PATIENT)
     client.start()
 
     def again(link: object, seconds: float) -> bool:  # as a signal handler would
@@ -294,7 +297,7 @@ def test_a_stop_from_within_the_stop_hurries_it(make: Make, monkeypatch: pytest.
     monkeypatch.setattr("goplugin.hostlib._link.Link.shut_down", again)
     begun = time.monotonic()
     assert client.stop().signal == "SIGKILL"
-    assert time.monotonic() - begun < 5
+    assert time.monotonic() - begun < PATIENT.shutdown
 
 
 def test_a_stop_in_the_instant_in_which_the_start_succeeds_leaves_nothing(
@@ -313,7 +316,7 @@ def test_a_stop_in_the_instant_in_which_the_start_succeeds_leaves_nothing(
     assert client.exited
     assert not [thread for thread in set(threading.enumerate()) - before if thread.name.startswith("goplugin-")]
     with pytest.raises(Misuse, match="was stopped"):
-        client.ping()
+        client.ping(LIMIT)
 
 
 def test_a_signal_handler_may_stop_a_start_that_waits_for_its_first_answer(make: Make) -> None:
@@ -341,11 +344,16 @@ def test_a_signal_handler_may_stop_a_start_that_waits_for_its_first_answer(make:
     with pytest.raises(PluginLost, match="was stopped while it was starting"):
         client.start()
     assert waited
-    owner.ping()
+    owner.ping(LIMIT)
 
 
-def test_managed_clients_are_stopped_at_once_and_others_are_not() -> None:
-    budget = StopBudget(shutdown=1.0, terminate=0, kill=5.0)
+def test_managed_clients_are_stopped_at_once_and_others_are_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    budget, together = StopBudget(shutdown=0.1, terminate=0, kill=30.0), threading.Barrier(3)
+
+    def asked(link: object, seconds: float) -> bool:
+        together.wait(LIMIT)
+        return True
+
     slow = [
         hostlib.Client(program("lives_on.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True, stop_budget=budget)
         for _ in range(3)
@@ -353,19 +361,21 @@ def test_managed_clients_are_stopped_at_once_and_others_are_not() -> None:
     with hostlib.Client(program("bare.py"), HANDSHAKE, {"echo": Echo}, env=SUPPORT) as other:
         for client in slow:
             client.start()
-        begun = time.monotonic()
-        hostlib.cleanup_clients()
-        assert time.monotonic() - begun < 2.5, "not one after the other"
+        with monkeypatch.context() as patched:
+            patched.setattr("goplugin.hostlib._link.Link.shut_down", asked)
+            hostlib.cleanup_clients()
+        assert not together.broken, "not one after the other"
         assert {client.stopped.how for client in slow if client.stopped} == {"killed"}
         assert other.stopped is None
         hostlib.cleanup_clients()
-        other.ping()
+        other.ping(LIMIT)
 
 
 IN_A_HANDLER = """
 import os, signal, sys, threading
 from shells import HANDSHAKE, Echo, SUPPORT, program
 from goplugin import hostlib
+from goplugin.hostlib._child import Child
 
 def interrupt(*_):
     os.kill(os.getpid(), signal.SIGTERM)
@@ -376,27 +386,31 @@ def handler(*_):
     sys.exit(7)
 
 def client(name, **options):
-    return hostlib.Client(program(name), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True, **options)
+    patient = {"start_timeout": 600, "stop_budget": hostlib.StopBudget(terminate=600)}
+    return hostlib.Client(program(name), HANDSHAKE, {"echo": Echo}, env=SUPPORT, managed=True, **patient, **options)
+
+def send(child, number, send=Child.send):
+    send(child, number)
+    if number == signal.SIGTERM:  # the stop is under way
+        threading.Timer(0.3, interrupt).start()
 
 signal.signal(signal.SIGTERM, handler)
 if sys.argv[1] == "start":
     client("never.sh", stderr=interrupt).start()
 stubborn = client("ignores_sigterm.py")
 stubborn.start()
-threading.Timer(0.3, interrupt).start()
+Child.send = send
 stubborn.stop()
 """
 
 
 @pytest.mark.parametrize("amid", ["start", "stop"])
 def test_a_signal_handler_may_end_all_managed_plugins_amid_a_start_or_a_stop(amid: str) -> None:
-    begun = time.monotonic()
     environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
     done = subprocess.run(
         [sys.executable, "-c", IN_A_HANDLER, amid], timeout=60, capture_output=True, check=False, env=environment
     )
     assert (done.returncode, done.stderr) == (7, b"")
-    assert time.monotonic() - begun < StopBudget().total
 
 
 @pytest.mark.fault(43)
@@ -432,12 +446,13 @@ def test_a_sink_that_stops_its_client_leaves_nothing_behind() -> None:
         HANDSHAKE,
         {"echo": Echo},
         env=SUPPORT,
+        stop_budget=PATIENT,
         stderr=lambda data: stopped.put(client.stop()) if b"FATAL" in data else None,
     )
     client.start()
     with suppress(PluginLost):
         client.dispense("echo").echo(b"")
-    assert stopped.get(timeout=30).how == "shutdown"
+    assert stopped.get(timeout=LIMIT).how == "shutdown"
 
 
 FORKS = """

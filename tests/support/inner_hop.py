@@ -47,7 +47,7 @@ def victim(directory: str, protected: bool) -> None:
 
     def serve_inside() -> None:
         while True:
-            with inner.accept() as sock, suppress(ConnectionError):
+            with suppress(TimeoutError, ConnectionError), inner.accept() as sock:
                 sock.send(SERVED)
                 sock.recv(1)  # until the end, as grpcio does
 
@@ -80,7 +80,7 @@ def attacker(directory: str, pid: int, open_to_all: set[bytes]) -> None:
     got: set[str] = set()
     for path in {*listed, *found, *descriptors} - open_to_all:
         with socket.socket(socket.AF_UNIX) as sock, suppress(OSError):
-            sock.settimeout(2)
+            sock.settimeout(10)
             sock.connect(path)
             got.add(sock.recv(100).decode(errors="replace") or "a closed door")
     print(sorted(got))

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from goplugin import hostlib
 from goplugin.handshake import Handshake
-from goplugin.hostlib import Stopped, aio
+from goplugin.hostlib import StopBudget, Stopped, aio
 
 R = TypeVar("R")
 
@@ -21,6 +21,7 @@ SUPPORT = {"PYTHONPATH": str(Path(__file__).parent)}  # where a program in Pytho
 
 HANDSHAKE = Handshake(protocol_version=1, cookie_key="TEST_COOKIE", cookie_value="yes")
 LIMIT = 60.0  # seconds for one step, whatever it is
+PATIENT = StopBudget(shutdown=30, terminate=30, kill=30)  # the default's are not much for a machine that is busy
 
 
 def program(name: str) -> list[str]:
@@ -49,6 +50,7 @@ class SyncShell:
         if command is not None:
             options["env"] = SUPPORT | options.get("env", {})
         plugins = None if "versions" in options else {"echo": Echo}
+        options = {"stop_budget": PATIENT} | options
         self.client: Any = hostlib.Client(command, HANDSHAKE, plugins, **options)
 
     def start(self) -> None:
@@ -64,8 +66,8 @@ class SyncShell:
     def collect(self, method: Any, request: Any = b"") -> list[Any]:
         return list(method(request))
 
-    def ping(self, **options: Any) -> None:
-        self.client.ping(**options)
+    def ping(self, timeout: float = LIMIT) -> None:
+        self.client.ping(timeout)
 
     def stop(self) -> Stopped:
         stopped: Stopped = self.client.stop()
@@ -94,6 +96,7 @@ class AioShell:
         if command is not None:
             options["env"] = SUPPORT | options.get("env", {})
         plugins = None if "versions" in options else {"echo": Echo}
+        options = {"stop_budget": PATIENT} | options
         self.client: Any = aio.Client(command, HANDSHAKE, plugins, **options)
 
     def run(self, work: Callable[[], Coroutine[Any, Any, R]]) -> R:
@@ -125,8 +128,8 @@ class AioShell:
 
         return self.run(collect)
 
-    def ping(self, **options: Any) -> None:
-        self.run(lambda: self.client.ping(**options))
+    def ping(self, timeout: float = LIMIT - 1) -> None:
+        self.run(lambda: self.client.ping(timeout))
 
     def stop(self) -> Stopped:
         stopped: Stopped = self.run(self.client.stop)

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from goplugin.transport._reactor import REACTOR
 
-PATIENCE = 10.0
+PATIENCE = 60.0  # seconds for what takes milliseconds
 
 
 class Stuck(logging.Handler):

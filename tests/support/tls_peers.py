@@ -15,7 +15,7 @@ from foreign_certificates import Foreign, context
 from goplugin.handshake import Unix
 from goplugin.transport.tls import PeerRefused, Relay
 
-PATIENCE = 10.0  # seconds for what takes milliseconds
+PATIENCE = 30.0  # seconds for what takes milliseconds
 
 
 class Inner:

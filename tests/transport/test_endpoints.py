@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from foreign_certificates import NOW, Foreign
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from tls_peers import Wire
 
@@ -59,7 +59,6 @@ def test_a_handshake_in_pieces_is_the_same_handshake(pieces: int) -> None:
     assert drained(server) == b"hello"
 
 
-@settings(deadline=None)
 @given(st.lists(st.integers(1, 70_000), min_size=1, max_size=10), st.integers(1, 70_000))
 def test_in_whatever_pieces_the_bytes_come_they_come_out_whole(sizes: list[int], piece: int) -> None:
     server, one, client, other = met()

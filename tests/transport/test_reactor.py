@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from functools import partial
 from queue import SimpleQueue
+from time import monotonic
 
 import pytest
 from leftovers import nothing_left as nothing_left
@@ -14,6 +15,7 @@ from leftovers import warm_grpc as warm_grpc
 from stuck_handler import stuck
 
 from goplugin.handshake import MachineFault
+from goplugin.transport import _reactor
 from goplugin.transport._reactor import READ, WRITE, Reactor
 from goplugin.transport._scribe import SCRIBE
 
@@ -52,7 +54,7 @@ def names() -> list[str]:
 
 def gone() -> bool:
     waiting = threading.Event()
-    for _ in range(1000):
+    for _ in range(int(PATIENCE / 0.005)):
         if "goplugin-relay" not in names():
             return True
         waiting.wait(0.005)
@@ -207,12 +209,15 @@ def test_a_socket_that_another_callback_has_closed_is_not_told(reactor: Reactor)
         theirs.close()
 
 
-def test_timers_are_due_in_their_order_unless_cancelled(reactor: Reactor) -> None:
+def test_timers_are_due_in_their_order_unless_cancelled(reactor: Reactor, monkeypatch: pytest.MonkeyPatch) -> None:
     due: SimpleQueue[str] = SimpleQueue()
+    now = monotonic()
 
     def arrange() -> None:
-        for name, seconds in (("third", 0.03), ("first", 0.0), ("second", 0.01)):
-            reactor.later(seconds, partial(due.put, name))
+        with monkeypatch.context() as patched:
+            patched.setattr(_reactor, "monotonic", lambda: now)  # the thread may be held up between two of them
+            for name, seconds in (("third", 0.03), ("first", 0.0), ("second", 0.01)):
+                reactor.later(seconds, partial(due.put, name))
         for seconds in (0.005, 1000.0):  # a cancelled one does not keep the thread either
             timer = reactor.later(seconds, lambda: due.put("cancelled"))
             timer.cancel()

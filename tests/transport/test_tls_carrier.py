@@ -126,7 +126,9 @@ def test_a_stranger_gets_no_answer_and_the_right_peer_still_does(
     assert error.value.code() is grpc.StatusCode.UNAVAILABLE
     assert answer(carrier(MutualTls(theirs, ours.certificate)), served.address) == b"x"
     if curve == "P-521":  # grpcio tells nobody but its own log
-        assert {error.refusal for error in refused} == {Refusal.OTHER_CERTIFICATE, Refusal.REFUSED_US}
+        # One more of its attempts may have been under way as its channel was closed.
+        found = {error.refusal for error in refused} - {Refusal.VANISHED}
+        assert found == {Refusal.OTHER_CERTIFICATE, Refusal.REFUSED_US}
 
 
 @pytest.mark.parametrize("curve", CURVES)

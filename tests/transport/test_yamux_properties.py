@@ -104,7 +104,7 @@ ACTIONS = st.tuples(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(st.lists(ACTIONS, min_size=20, max_size=60))
 def test_two_sessions_bring_every_byte_over_in_order_and_forget_every_stream(
     actions: list[tuple[int, bool, int, int, int]],
@@ -167,7 +167,7 @@ FRAMES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.booleans(), st.one_of(st.binary(max_size=200), st.lists(FRAMES, max_size=12).map(b"".join)), st.data())
 def test_bytes_mean_the_same_whole_one_by_one_and_in_any_other_pieces(
     client: bool, data: bytes, draw: st.DataObject
@@ -211,7 +211,7 @@ LIVES = st.builds(
 )
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(st.lists(LIVES, max_size=4).map(b"".join))
 def test_no_peer_makes_a_user_who_does_everything_right_look_wrong(said: bytes) -> None:
     session = Session(client=False, now=0.0)
@@ -228,7 +228,7 @@ def test_no_peer_makes_a_user_who_does_everything_right_look_wrong(said: bytes) 
                 pass
 
 
-@settings(max_examples=500, deadline=None)
+@settings(max_examples=500)
 @given(st.binary(min_size=1, max_size=600))
 def test_the_fuzz_target_finds_nothing(data: bytes) -> None:
     one_input(data)
