@@ -1,9 +1,15 @@
 """Writes a megabyte without a line end to stdout before it answers a call."""
 
-import os
+from typing import Any
 
 from bare_plugin import Plugin
 
+
+def flood(request: bytes, context: Any) -> bytes:
+    print("x" * 2**20, end="", flush=True)
+    return b""
+
+
 plugin = Plugin()
-plugin.unary["/interop.v1.Probe/Echo"] = lambda request, context: os.write(1, b"x" * 2**20) and b""
+plugin.unary["/interop.v1.Probe/Echo"] = flood
 plugin.serve()
