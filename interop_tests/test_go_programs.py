@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from gohost import GoHostFailed, Order, Step, decoded, encoded, run_go_host
+from gohost import GoHostFailed, Order, Step, decoded, encoded, left_in_time, run_go_host
 
 Program = Callable[[str], Path]
 VERSIONS = ("1.7.0", "1.8.0")
@@ -64,7 +64,7 @@ def test_every_step_works_between_a_go_host_and_a_go_plugin(program: Program, ho
         "environment": {"GREETING": "hello"},
         "steps": [step for step, _ in EVERYTHING],
     }
-    report = run_go_host(order, host)
+    report = left_in_time(order, host)
     assert [(step["op"], step["error"], step["result"]) for step in report["steps"]] == [
         (step["op"], "", result) for step, result in EVERYTHING
     ]

@@ -5,7 +5,7 @@ import sys
 from typing import Any, cast
 
 import pytest
-from gohost import Order, decoded, run_go_host
+from gohost import Order, decoded, left_in_time, run_go_host
 from pyplugin import SERVICES, every_step, probe, probe_environment
 
 VERSIONS = ["1.7.0", "1.8.0"]
@@ -25,7 +25,7 @@ def test_a_go_host_can_do_everything_with_a_python_plugin(
     version: str, shell: str, network: str, auto_mtls: bool
 ) -> None:
     asked = order("--shell", shell, "--network", network, steps=every_step(), auto_mtls=auto_mtls)
-    report = run_go_host(asked, version)
+    report = left_in_time(asked, version)
     assert report["started"], report["error"]
     assert [(step["op"], step["error"]) for step in report["steps"] if not step["ok"]] == []
     results = {step["op"]: step["result"] for step in report["steps"]}
@@ -98,7 +98,7 @@ def test_a_plugin_that_nobody_reads_stdio_of_is_never_blocked() -> None:
 @pytest.mark.parametrize("shell", SHELLS)
 def test_the_hosts_socket_directory_is_used(shell: str) -> None:
     """go-plugin makes one when it starts a plugin through a runner."""
-    report = run_go_host(order("--shell", shell, runner=True, steps=[{"op": "echo", "text": "x"}]))
+    report = left_in_time(order("--shell", shell, runner=True, steps=[{"op": "echo", "text": "x"}]))
     assert report["started"], report["error"]
     assert report["reattach"]
     assert "plugin-dir" in report["reattach"]["address"]
@@ -106,7 +106,7 @@ def test_the_hosts_socket_directory_is_used(shell: str) -> None:
 
 
 def test_a_managed_plugin_is_cleaned_up_in_time() -> None:
-    report = run_go_host(order(managed=True, steps=[{"op": "ping"}]))
+    report = left_in_time(order(managed=True, steps=[{"op": "ping"}]))
     assert report["steps"][0]["ok"]
     assert not report["kill"]["forced"]
     assert report["exit_code"] == 0
