@@ -19,22 +19,13 @@ from goplugin import hostlib
 from goplugin.handshake import MachineFault
 from goplugin.hostlib._guardian import GUARDIAN, Guardian
 
-# A busy machine may take longer to start the guardian.
-PATIENT = f"from goplugin.hostlib import _guardian; _guardian._PATIENCE = {LIMIT}\n"
-HOSTS = PATIENT + "import runpy, sys; del sys.argv[0]; runpy.run_path(sys.argv[0], run_name='__main__')"
-
-
-@pytest.fixture(autouse=True)
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("goplugin.hostlib._guardian._PATIENCE", LIMIT)
-
 
 class Host:
     """A host in a process of its own, and what it started."""
 
     def __init__(self, shell: str, *names: str, guardian: bool) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-c", HOSTS, str(PROGRAMS / "hosts.py"), shell, "yes" if guardian else "no", *names],
+            [sys.executable, str(PROGRAMS / "hosts.py"), shell, "yes" if guardian else "no", *names],
             env=os.environ | SUPPORT,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -177,15 +168,7 @@ def test_a_guardian_that_takes_no_orders_is_not_left_running(sleeper: Sleeper, m
 def test_a_guardian_that_somebody_ended_or_froze_is_replaced_and_the_next_knows_of_all(
     guardian: Any, sleeper: Sleeper, number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    begin = Guardian._begin  # pyright: ignore[reportPrivateUsage]
-
-    def begun(guardian: Guardian) -> None:
-        """Have patience with one that starts, and little with one that is to take an order."""
-        monkeypatch.setattr("goplugin.hostlib._guardian._PATIENCE", LIMIT)
-        begin(guardian)
-        monkeypatch.setattr("goplugin.hostlib._guardian._PATIENCE", 0.5)
-
-    monkeypatch.setattr(Guardian, "_begin", begun)
+    monkeypatch.setattr("goplugin.hostlib._guardian._PATIENCE", 0.5)
     first, second = sleeper(), sleeper()
     guardian.keep(first.pid, "/nowhere")
     (process,) = guardians()
@@ -238,11 +221,7 @@ def test_a_fork_has_a_guardian_of_its_own_and_leaves_its_parents_alone(tmp_path:
         first.wait()
     """
     done = subprocess.run(
-        [sys.executable, "-c", PATIENT + source, str(tmp_path)],
-        timeout=LIMIT,
-        capture_output=True,
-        text=True,
-        check=False,
+        [sys.executable, "-c", source, str(tmp_path)], timeout=LIMIT, capture_output=True, text=True, check=False
     )
     assert (done.stderr, done.returncode) == ("", 0)
 
@@ -280,18 +259,19 @@ def test_a_fork_amid_an_order_does_not_hold_up_the_child() -> None:
         go.set()
         assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 7
     """
-    command = [sys.executable, "-c", PATIENT + source]
+    command = [sys.executable, "-c", source]
     done = subprocess.run(command, timeout=LIMIT, capture_output=True, text=True, check=False)
     assert (done.stderr, done.returncode) == ("", 0)
 
 
 def test_a_guardian_that_is_frozen_does_not_hold_up_who_needs_it_no_more(
-    guardian: Any,
+    guardian: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with subprocess.Popen(["sleep", "60"], start_new_session=True) as plugin:
         guardian.keep(plugin.pid, "/nowhere")
         (process,) = guardians()
         process.suspend()
+        monkeypatch.setattr("goplugin.hostlib._guardian._PATIENCE", 60.0)
         begun = time.monotonic()
         guardian.forget(plugin.pid)
         assert time.monotonic() - begun < 30
