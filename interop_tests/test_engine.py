@@ -24,8 +24,8 @@ from redpanda import (
     pipeline,
     run,
     troubled,
-    until,
 )
+from waiting import until
 
 KINDS = ["input", "processor", "output"]
 

@@ -33,8 +33,8 @@ from redpanda import (
     run,
     source_of_connect,
     troubled,
-    until,
 )
+from waiting import until
 
 from goplugin import batch, hostlib
 from goplugin.batch.host import Input, load_descriptors

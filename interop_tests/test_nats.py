@@ -11,7 +11,8 @@ from pathlib import Path
 from time import monotonic
 
 from nats import Client, NatsServer
-from redpanda import Engine, alive, until
+from redpanda import Engine, alive
+from waiting import until
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
 PIPELINE, PLUGIN = EXAMPLES / "scaling" / "pipeline.yaml", EXAMPLES / "quickstart" / "plugin.yaml"

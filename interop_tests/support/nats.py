@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import provision
-from redpanda import until
+from waiting import until
 
 PATIENCE = 20.0  # seconds for the server to start, and for each answer
 
@@ -38,7 +38,8 @@ class NatsServer:
 
     def __enter__(self) -> Self:
         try:
-            until(lambda: list(self._folder.glob("*.ports")), PATIENCE)
+            # The file is there a moment before what is in it.
+            until(lambda: any(ports.stat().st_size for ports in self._folder.glob("*.ports")), PATIENCE)
         except BaseException:
             self.__exit__(None, None, None)
             raise

@@ -11,8 +11,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -20,6 +19,7 @@ from typing import Any, Self
 import provision
 import psutil
 from lives import command
+from waiting import until
 
 ADDRESS = "REDPANDA_CONNECT_PLUGIN_ADDRESS"  # what it names the variable with a plugin's socket
 GUARDIAN = "_guardian_process.py"  # beside its plugins, our host has a process that ends them once it is gone
@@ -173,14 +173,6 @@ def run(pipeline: Path, plugins: Sequence[str | Path], host: type[Engine] = Engi
     """Run the engine, or our host, until the input ends; return its exit code and its log."""
     with host(pipeline, plugins) as running:
         return running.wait(), running.log
-
-
-def until(true: Callable[[], object], timeout: float = END_WITHIN) -> None:
-    """Wait until ``true`` is so; fail if it is not within ``timeout`` seconds."""
-    deadline = time.monotonic() + timeout
-    while not true():
-        assert time.monotonic() < deadline, f"not so within {timeout:g} s"
-        time.sleep(0.02)
 
 
 def lines(path: Path) -> list[str]:

@@ -14,6 +14,7 @@ import grpc
 import pytest
 from leftovers import nothing_left as nothing_left
 from leftovers import warm_grpc as warm_grpc
+from waiting import until
 
 from goplugin.batch._redpanda import ADDRESS, VERSION, asked
 from goplugin.handshake import HostFault, Unix
@@ -172,9 +173,7 @@ def test_init_after_close_keeps_it(start: Any) -> None:
         (batch,) = plugin.call(rp.PROCESSOR_PROCESS_BATCH, batch=asked).batches
         return bytes(batch.messages[0].bytes)
 
-    limit = time.monotonic() + LIMIT
-    while timers() != b"0":  # that of Close has an hour left, unless Init has stopped it
-        assert time.monotonic() < limit
+    until(lambda: timers() == b"0", LIMIT)  # that of Close has an hour left, unless Init has stopped it
     assert plugin.terminated()[0] == 0
 
 

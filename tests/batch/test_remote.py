@@ -8,11 +8,12 @@ from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from time import monotonic, sleep
+from time import monotonic
 
 import psutil
 import pytest
 from batch_services import notes
+from waiting import until
 
 from goplugin.batch import BadFile, Config, Message
 from goplugin.batch.host import Descriptor, Kind, Limits, Processor
@@ -31,14 +32,6 @@ def started(descriptor: Descriptor, here: Path, **limits: float) -> Generator[Pr
 def sent(processor: Processor, *payloads: bytes) -> list[tuple[bytes, str | None]]:
     batches = processor.process([Message(payload) for payload in payloads])
     return [(message.payload, message.error) for batch in batches for message in batch]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    """Wait for what comes later, as what a plugin has printed, for which it has but moments when it is stopped."""
-    limit = monotonic() + LIMIT
-    while not holds():
-        assert monotonic() < limit
-        sleep(0.01)
 
 
 def starts(here: Path) -> list[int]:
@@ -104,7 +97,7 @@ def test_a_plugin_that_dies_between_two_batches_is_started_anew(plugin: Make, tm
         sent(processor, b"a")
         (pid,) = starts(tmp_path)
         os.kill(pid, signal.SIGKILL)
-        until(lambda: not psutil.pid_exists(pid))
+        until(lambda: not psutil.pid_exists(pid), LIMIT)
         assert sent(processor, b"b") == [(b"B", None)]
         assert processor.restarted == 1
 
@@ -327,7 +320,7 @@ def test_a_line_without_end_is_logged_in_pieces(plugin: Make, tmp_path: Path, ca
 
     with caplog.at_level(logging.INFO, "goplugin.batch"), started(plugin(), tmp_path) as processor:
         sent(processor, b"print-much")
-        until(lambda: sum(map(len, pieces())) >= 10_000)
+        until(lambda: sum(map(len, pieces())) >= 10_000, LIMIT)  # a plugin that is stopped has but moments for it
     assert max(map(len, pieces())) == 4096
     assert "".join(pieces()) == "y" * 10_000
 
@@ -382,7 +375,7 @@ def test_what_the_plugin_prints_and_logs_is_logged_under_its_name_as_harmless_te
         Processor(plugin(), {"here": str(tmp_path)}, name="mine") as processor,
     ):
         sent(processor, b"print")
-        until(lambda: wanted <= {(one.name, one.levelname, one.getMessage()) for one in caplog.records})
+        until(lambda: wanted <= {(one.name, one.levelname, one.getMessage()) for one in caplog.records}, LIMIT)
 
 
 def test_it_is_used_in_the_right_order_or_not_at_all(plugin: Make, tmp_path: Path) -> None:
@@ -439,4 +432,4 @@ def test_nothing_is_left_open(plugin: Make, tmp_path: Path) -> None:
     for _ in range(3):
         with started(plugin(), tmp_path) as processor:
             sent(processor, b"a")
-    until(lambda: len(os.listdir("/dev/fd")) <= before)  # grpc lets go of its pollers a moment later
+    until(lambda: len(os.listdir("/dev/fd")) <= before, LIMIT)  # grpc lets go of its pollers a moment later

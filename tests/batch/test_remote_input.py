@@ -8,6 +8,7 @@ from time import monotonic
 import psutil
 import pytest
 from batch_services import notes
+from waiting import until
 
 from goplugin.batch import BadFile, Message
 from goplugin.batch.host import Delivery, Descriptor, Input, Limits, NoAnswer
@@ -73,12 +74,6 @@ class Answering(Answers):
 def payloads(delivery: Delivery | None) -> list[bytes]:
     assert delivery is not None
     return [message.payload for message in delivery.messages]
-
-
-def until(holds: Callable[[], bool]) -> None:
-    limit = monotonic() + LIMIT
-    while not holds():
-        assert monotonic() < limit
 
 
 def opened(descriptor: Descriptor, here: Path, **limits: float) -> Input:
@@ -305,7 +300,7 @@ def test_a_read_that_times_out_loses_nothing(answering: Make, tmp_path: Path) ->
         assert feed.read(0.05) is None
         assert feed.read(0.05) is None
         assert not feed.ended
-        until(lambda: "waiting" in notes(tmp_path))
+        until(lambda: "waiting" in notes(tmp_path), LIMIT)
         (tmp_path / "go on").touch()
         assert payloads(feed.read(LIMIT)) == [b"2"]
     assert notes(tmp_path).count("waiting") == 1
@@ -326,7 +321,7 @@ def test_a_reader_that_waits_can_be_told_to_return(answering: Make, tmp_path: Pa
 
     thread = threading.Thread(target=read)
     thread.start()
-    until(lambda: "waiting" in notes(tmp_path))
+    until(lambda: "waiting" in notes(tmp_path), LIMIT)
     getattr(feed, end)()
     thread.join(LIMIT)
     assert len(results) == 1
@@ -346,7 +341,7 @@ def test_a_reader_that_waits_for_a_connection_can_be_told_to_return(
     with opened(answering("input", program), tmp_path) as feed:
         thread = threading.Thread(target=lambda: answers.append(feed.read()))
         thread.start()
-        until(lambda: (tmp_path / "notes").exists() and notes(tmp_path)[-1:] == ["connect"])
+        until(lambda: (tmp_path / "notes").exists() and notes(tmp_path)[-1:] == ["connect"], LIMIT)
         thread.join(0.2)  # it waits, and does not fail at the length of the wait
         assert thread.is_alive()
         feed.interrupt()

@@ -4,11 +4,11 @@ import functools
 import subprocess
 import sys
 from pathlib import Path
-from time import monotonic, sleep
 from typing import Any
 
 import pytest
 from shells import LIMIT
+from waiting import until
 
 from goplugin import batch, hostlib
 from goplugin.batch import HANDSHAKE, host
@@ -120,10 +120,8 @@ def test_each_kind_is_served_to_a_go_plugin_host_whatever_it_inherits(
     with hostlib.Client(command, HANDSHAKE, STUBS, env=env, sync_stdout=printed.extend) as client:
         use(target, client.dispense(kind))
         client.ping()
-        limit = monotonic() + LIMIT
-        while target == "show" and not printed:  # a plugin that is stopped has but moments for what it has yet to say
-            assert monotonic() < limit
-            sleep(0.01)
+        if target == "show":  # a plugin that is stopped has but moments for what it has yet to say
+            until(lambda: printed)
     assert bytes(printed) == (b"shown\n" if target == "show" else b"")
 
 

@@ -12,7 +12,7 @@ import sysconfig
 import tempfile
 import termios
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -20,6 +20,7 @@ from time import monotonic, sleep
 
 import psutil
 import pytest
+from waiting import until
 
 GOPLUGIN = os.path.join(sysconfig.get_path("scripts"), "goplugin")
 ROOT = Path(__file__).parent.parent.parent
@@ -147,13 +148,6 @@ def _inherited(process: psutil.Process, mark: str) -> bool:
         return False
 
 
-def wait_for(condition: Callable[[], bool]) -> None:
-    limit = monotonic() + SOON
-    while not condition():
-        assert monotonic() < limit
-        sleep(0.01)
-
-
 def rows(table: str) -> dict[str, list[str]]:
     return {words[0]: words[1:] for line in table.splitlines() if len(words := line.split()) > 1}
 
@@ -204,9 +198,9 @@ def test_metrics_are_renewed_and_a_run_goes_on_although_they_cannot_be_any_more(
     os.close(read)
     kept = place.path / "kept" / "run.prom"
     os.write(write, b"a\n")
-    wait_for(lambda: 'goplugin_messages_total{end="output"} 1\n' in kept.read_text())
+    until(lambda: 'goplugin_messages_total{end="output"} 1\n' in kept.read_text())
     os.write(write, b"b\n")
-    wait_for(lambda: 'goplugin_messages_total{end="output"} 2\n' in kept.read_text())
+    until(lambda: 'goplugin_messages_total{end="output"} 2\n' in kept.read_text())
     os.rename(place.path / "kept", place.path / "gone")
     os.write(write, b"c\n")
     os.close(write)
@@ -393,7 +387,7 @@ def test_a_signal_ends_the_reading_and_what_was_read_is_written(place: Place, nu
     process = place.start("p.yaml", stdin=read)
     os.close(read)
     os.write(write, b"a\nb\nc\nunfinished")
-    wait_for(lambda: (place.path / "out").exists() and place.out.count("\n") == 3)
+    until(lambda: (place.path / "out").exists() and place.out.count("\n") == 3)
     process.send_signal(number)
     stdout, stderr = process.communicate(timeout=SOON)
     os.close(write)
@@ -409,7 +403,7 @@ def test_under_nohup_a_hangup_is_not_heard(place: Place) -> None:
     process = place.start("p.yaml", stdin=read, command=("nohup", GOPLUGIN))
     os.close(read)
     os.write(write, b"a\n")
-    wait_for(lambda: (place.path / "out").exists() and place.out == "A!\n")
+    until(lambda: (place.path / "out").exists() and place.out == "A!\n")
     assert _among(process.pid, "SigIgn", signal.SIGHUP)
     assert not _among(process.pid, "SigIgn", signal.SIGTERM)
     process.send_signal(signal.SIGHUP)
@@ -422,7 +416,7 @@ def test_under_nohup_a_hangup_is_not_heard(place: Place) -> None:
 def test_a_signal_in_the_middle_of_a_file_loses_nothing_that_was_read(place: Place) -> None:
     place.write("in", "".join(f"{number}\n" for number in range(300_000)))
     process = place.start("p.yaml")
-    wait_for(lambda: (place.path / "out").exists() and len(place.out) > 0)
+    until(lambda: (place.path / "out").exists() and len(place.out) > 0)
     process.send_signal(signal.SIGINT)
     stdout, _ = process.communicate(timeout=SOON)
     count = int(rows(stdout.decode())["input"][0].replace(",", ""))
@@ -434,10 +428,10 @@ def test_a_signal_in_the_middle_of_a_file_loses_nothing_that_was_read(place: Pla
 def test_a_second_signal_gives_up(place: Place) -> None:
     place.write("in", "a\nb\nsleep 60\nc\n")
     process = place.start("p.yaml")
-    wait_for(lambda: (place.path / "out").exists() and place.out == "A!\nB!\n")
-    wait_for((place.path / "asleep").exists)  # what is not read yet is not lost
+    until(lambda: (place.path / "out").exists() and place.out == "A!\nB!\n")
+    until((place.path / "asleep").exists)  # what is not read yet is not lost
     process.send_signal(signal.SIGINT)
-    wait_for(lambda: _seen(process.pid, signal.SIGINT))
+    until(lambda: _seen(process.pid, signal.SIGINT))
     process.send_signal(signal.SIGTERM)
     _, stderr = process.communicate(timeout=SOON)
     assert process.returncode == 128 + signal.SIGTERM
@@ -452,9 +446,9 @@ def test_a_second_signal_gives_up_although_nobody_reads_what_is_written(place: P
     assert process.stdout is not None
     pipe = process.stdout.fileno()
     full = fcntl.fcntl(pipe, fcntl.F_GETPIPE_SZ)
-    wait_for(lambda: struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"1234")) == (full,))
+    until(lambda: struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, b"1234")) == (full,))
     process.send_signal(signal.SIGINT)
-    wait_for(lambda: _seen(process.pid, signal.SIGINT))
+    until(lambda: _seen(process.pid, signal.SIGINT))
     process.send_signal(signal.SIGTERM)
     assert process.wait(SOON) == 128 + signal.SIGTERM
     assert process.stderr is not None

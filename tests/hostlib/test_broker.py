@@ -19,6 +19,7 @@ from attackers import attack, reach, repelled, signed
 from brokering import METHOD, Answers, asked, descriptors, dialled, lying, relayed
 from foreign_certificates import Foreign, context
 from shells import HANDSHAKE, SUPPORT, program
+from waiting import until
 
 from goplugin import hostlib
 from goplugin.handshake import Address, Misuse, PluginDialTimeout, PluginFault, PluginLost, Tcp, Unix
@@ -118,13 +119,6 @@ class Host:
 
 def logged(caplog: pytest.LogCaptureFixture, text: str) -> bool:
     return text in caplog.text
-
-
-def until(condition: Callable[[], object]) -> None:
-    limit = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.005)
 
 
 Start = Callable[..., Host]

@@ -10,6 +10,7 @@ import grpc
 import pytest
 from brokering import Answers
 from shells import HANDSHAKE, SUPPORT, program
+from waiting import until
 
 from goplugin import hostlib
 from goplugin.handshake import (
@@ -135,10 +136,7 @@ def test_a_stream_that_nobody_knocked_for_is_refused(host: Hosting, caplog: pyte
     with pytest.raises(grpc.RpcError) as failed:
         running.call("Do", b"5")
     assert failed.value.code() is grpc.StatusCode.UNKNOWN, "the plugin's own call of us has failed"
-    limit = time.monotonic() + PATIENCE
-    while "opened without a knock" not in caplog.text:  # it is told by another thread
-        assert time.monotonic() < limit
-        time.sleep(0.005)
+    until(lambda: "opened without a knock" in caplog.text, PATIENCE)  # it is told by another thread
     assert running.call("Echo", b"x") == b"x"
 
 

@@ -17,6 +17,7 @@ import grpc
 import pytest
 from grpc_reflection.v1alpha import reflection_pb2 as alpha
 from plugin_process import PATIENCE, PROGRAMS, PluginProcess, Stdio, call, command, environment, open_broker
+from waiting import until
 
 from goplugin.handshake import RUN_BY_HAND, Tcp
 from goplugin.pluginlib import _life
@@ -602,9 +603,7 @@ def test_a_reader_that_went_away_counts_as_absent(shell: str) -> None:
         plugin.do("say", text="one")
         first.until(b"one\n")
         first.cancel()
-        limit = time.monotonic() + PATIENCE
-        while plugin.do("", method="Heard"):
-            assert time.monotonic() < limit
+        until(lambda: not plugin.do("", method="Heard"), PATIENCE)
         assert plugin.do("line", size=10_000_000) < STALL
         plugin.do("say", text="two")
         second = Stdio(plugin.channel)

@@ -16,6 +16,7 @@ import kv_pb2
 import kv_pb2_grpc
 import pytest
 from plugin_process import PATIENCE, call, open_broker
+from waiting import until
 
 from goplugin import pluginlib
 from goplugin.handshake import Handshake, HostFault, Misuse, Reattach, Tcp, Unix
@@ -123,14 +124,6 @@ def descriptors() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
-def until(true: Callable[[], bool]) -> None:
-    """Wait for what threads, ours and grpcio's, do in the background after the end."""
-    limit = time.monotonic() + PATIENCE
-    while not true():
-        assert time.monotonic() < limit
-        time.sleep(0.01)
-
-
 def no_thread_left() -> bool:
     return not [thread.name for thread in threading.enumerate() if thread.name.startswith("goplugin")]
 
@@ -144,15 +137,15 @@ def test_nothing_is_left_behind(serve: Serve) -> None:
             del stream
 
     use()  # grpcio keeps some descriptors for good
-    until(no_thread_left)
+    until(no_thread_left, PATIENCE)
     before = descriptors()
     for _ in range(20):
         time.sleep(0.01)
         before = min(before, descriptors())
     for _ in range(5):
         use()
-    until(no_thread_left)
-    until(lambda: descriptors() <= before + 1)  # of grpcio's own pollers, now and then one more is alive
+    until(no_thread_left, PATIENCE)
+    until(lambda: descriptors() <= before + 1, PATIENCE)  # of grpcio's own pollers, now and then one more is alive
 
 
 def test_shutdown_ends_it_but_not_the_process(serve: Serve) -> None:
