@@ -122,10 +122,10 @@ class Flow:
 
     def _join(self, begun: float, progress: Callable[[Stats], object] | None) -> None:
         for thread in self._threads:
+            thread.join(TICK)
             while thread.is_alive():
+                self._sum_up(begun, progress)
                 thread.join(TICK)
-                if thread.is_alive():
-                    self._sum_up(begun, progress)
 
     def _sum_up(self, begun: float, progress: Callable[[Stats], object] | None) -> None:
         stats = self.stats

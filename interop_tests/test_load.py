@@ -8,7 +8,7 @@ import os
 import signal
 import statistics
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -51,6 +51,15 @@ def held() -> tuple[int, int]:
     """How many descriptors and threads this process has."""
     process = psutil.Process()
     return process.num_fds(), process.num_threads()
+
+
+def beyond(tolerances: Mapping[str, float], ends: Iterable[tuple[float, float]]) -> list[str]:
+    """Return what has grown by more than it may, from before to after."""
+    return [
+        f"{name}: from {before} to {after}"
+        for (name, tolerance), (before, after) in zip(tolerances.items(), ends, strict=True)
+        if after > before + tolerance
+    ]
 
 
 def not_growing(run: Callable[[], list[str]]) -> None:
@@ -124,12 +133,8 @@ class Restarts:
     def grown(self) -> list[str]:
         assert self.count == RESTARTS
         early, late = self.held[RESTARTS // 10 : RESTARTS // 2], self.held[-RESTARTS // 2 :]
-        found: list[str] = []
-        for number, (what, tolerance) in enumerate((("descriptors", 2), ("threads", 2), ("memory", GROWTH))):
-            before, after = (statistics.median(held[number] for held in part) for part in (early, late))
-            if after > before + tolerance:
-                found.append(f"{what}: from {before} to {after}")
-        return found
+        ends = [[statistics.median(series) for series in zip(*part, strict=True)] for part in (early, late)]
+        return beyond({"descriptors": 2, "threads": 2, "memory": GROWTH}, zip(*ends, strict=True))
 
 
 def test_a_plugin_that_is_restarted_again_and_again_leaves_no_trace_with_threads(program: Program) -> None:
@@ -211,12 +216,8 @@ def test_calls_brokered_servers_and_restarts_leave_no_trace(
         runs.append(seen := soak.run(program(soak.PLUGIN), seconds, **options))
         assert seen.calls >= 25
         assert seen.restarts >= 2
-        found: list[str] = []
-        for name, tolerance in (("descriptors", 3), ("threads", 3), ("resident memory, MiB", GROWTH / MIB)):
-            before, after = seen.ends(soak.SERIES[name])
-            if after > before + tolerance:
-                found.append(f"{name}: from {before} to {after}")
-        return found
+        tolerances = {"descriptors": 3, "threads": 3, "resident memory, MiB": GROWTH / MIB}
+        return beyond(tolerances, (seen.ends(soak.SERIES[name]) for name in tolerances))
 
     not_growing(run)
     seen = runs[-1]

@@ -14,11 +14,10 @@ from leftovers import nothing_left as nothing_left
 from leftovers import sockets as sockets
 from leftovers import warm_grpc as warm_grpc
 from probe_pb2 import AddRequest, AddResponse
+from shells import LIMIT
 
 from goplugin.handshake import Line
 from goplugin.hostlib._launch import Launch
-
-LIMIT = 60.0
 
 
 def _unary(request: bytes, context: Any) -> bytes:

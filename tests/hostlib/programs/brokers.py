@@ -50,9 +50,6 @@ class Brokers:
             answer: bytes = asked(channel)(b"the host", timeout=10)
         return answer.decode()
 
-    def ask_many(self, ids: list[int]) -> list[str]:
-        return [self.ask(id) for id in ids]
-
     def ask_later(self, id: int) -> None:
         """Dial now, before the host serves it, and keep the answer."""
 
@@ -109,9 +106,6 @@ class AioBrokers:
         async with await self.broker.dial(id, timeout) as channel:
             answer: bytes = await asked(channel)(b"the host", timeout=10)
         return answer.decode()
-
-    async def ask_many(self, ids: list[int]) -> list[str]:
-        return [await self.ask(id) for id in ids]
 
     async def ask_later(self, id: int) -> None:
         async def run() -> Any:
